@@ -1,0 +1,81 @@
+// Package results keeps what a run found, on disk, as it arrives: run.json with
+// the plan, and per cell a directory with cell.json, rows.jsonl, console.log and
+// kernel.log.
+package results
+
+import (
+	"time"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+)
+
+// Kernel identifies the kernel of a cell and says where it came from.
+type Kernel struct {
+	Ref      string `json:"ref"`     // as the user named it: "debian:6.1"
+	Label    string `json:"label"`   // short name for a table's column: "6.1.192"
+	Release  string `json:"release"` // uname -r: "6.1.0-56-cloud-amd64"
+	Version  string `json:"version"` // package version: "6.1.192-2"; the release where there is no package
+	Series   string `json:"series"`  // stable series: "6.1"
+	Flavour  string `json:"flavour,omitempty"`
+	Arch     string `json:"arch"`     // Debian's name: "amd64"
+	Source   string `json:"source"`   // the source's name: "debian", "dir"
+	Digest   string `json:"digest"`   // sha256 over image and modules, hex
+	Verified bool   `json:"verified"` // whether a signed index vouches for every file
+}
+
+// CellOutcome is how a cell ended as a whole.
+type CellOutcome string
+
+// The outcomes of a cell.
+const (
+	CellOK      CellOutcome = "ok"      // the suite ran to its end; probes have outcomes of their own
+	CellFailed  CellOutcome = "failed"  // our side failed: no kernel, no QEMU, no boot, a garbled stream
+	CellCrashed CellOutcome = "crashed" // the kernel under test crashed or hung
+	CellMissing CellOutcome = "missing" // never ran, or was interrupted
+)
+
+// Cell is one kernel under one variant: identity, provenance and outcome. Its
+// rows are kept beside it, not in it.
+type Cell struct {
+	ID       string      `json:"id"` // digest of everything that can change the result
+	Kernel   Kernel      `json:"kernel"`
+	Variant  string      `json:"variant"`
+	Guest    Guest       `json:"guest"`
+	Outcome  CellOutcome `json:"outcome"`
+	Reason   string      `json:"reason,omitempty"`
+	Console  []string    `json:"console,omitempty"` // the last lines, where the outcome is not ok
+	Warnings []string    `json:"warnings,omitempty"`
+	Steps    []Step      `json:"steps"`
+
+	Modules []observe.Module `json:"modules,omitempty"`
+	Probes  []Probe          `json:"probes"`
+}
+
+// Guest says what the kernel ran on.
+type Guest struct {
+	QEMU    string   `json:"qemu"` // version
+	Machine string   `json:"machine"`
+	Accel   string   `json:"accel"` // the one that ran: "tcg" or "kvm"
+	Clock   string   `json:"clock"` // "virtual" or "host"
+	CPUs    int      `json:"cpus"`
+	Memory  string   `json:"memory"`
+	Agent   string   `json:"agent"` // sha256 of the agent, hex
+	Args    []string `json:"args,omitempty"`
+}
+
+// Step is a timed part of a cell's run, in host time: "fetch", "image", "boot",
+// "suite", "stop".
+type Step struct {
+	Name    string        `json:"name"`
+	Elapsed time.Duration `json:"elapsed_ns"`
+}
+
+// Probe is the outcome of one probe in one cell.
+type Probe struct {
+	Name    string          `json:"name"`
+	Outcome observe.Outcome `json:"outcome"`
+	Reason  string          `json:"reason,omitempty"`
+	Rows    int             `json:"rows"`
+	Elapsed time.Duration   `json:"elapsed_ns"` // on the guest's clock
+	Log     []observe.Log   `json:"log,omitempty"`
+}
