@@ -1,0 +1,197 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// List returns the whole entries, by digest.
+func (s *Store) List() ([]*Entry, error) {
+	names, err := readNames(filepath.Join(s.dir, "kernels"))
+	if err != nil {
+		return nil, err
+	}
+	var out []*Entry
+	for _, n := range names {
+		if e, err := s.open(n); err == nil {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+// Verify reads all files of an entry and compares their SHA256.
+func (s *Store) Verify(ctx context.Context, digest string) error {
+	e, err := s.open(digest)
+	if err != nil {
+		return err
+	}
+	for _, f := range e.Files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		sum, err := hashFile(filepath.Join(e.Dir, filepath.FromSlash(f.Name)))
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		if sum != f.SHA256 {
+			return fmt.Errorf("%w: %s/%s has changed", ErrDamaged, e.Dir, f.Name)
+		}
+	}
+	return nil
+}
+
+// GC removes the entries that nobody asked for since a time, entries that are
+// damaged, documents as old, and what interrupted processes left in tmp more
+// than a day ago. It returns the digests of the removed entries and the bytes
+// they took. An entry asked for just before may be in use: leave some hours.
+func (s *Store) GC(ctx context.Context, unusedSince time.Time) (removed []string, freed int64, err error) {
+	dir := filepath.Join(s.dir, "kernels")
+	names, err := readNames(dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, n := range names {
+		if err := ctx.Err(); err != nil {
+			return removed, freed, err
+		}
+		e, err := s.open(n)
+		if err == nil && !e.Used.Before(unusedSince) {
+			continue
+		}
+		if err := s.remove(filepath.Join(dir, n)); err != nil {
+			return removed, freed, err
+		}
+		removed = append(removed, n)
+		if e != nil {
+			freed += e.Size()
+		}
+	}
+	if err := s.sweepKeys(); err != nil {
+		return removed, freed, err
+	}
+	if err := sweepOld(filepath.Join(s.dir, "docs"), unusedSince); err != nil {
+		return removed, freed, err
+	}
+	return removed, freed, s.sweepTmp(time.Now().Add(-24 * time.Hour))
+}
+
+// remove moves a directory away first, so that nobody sees half of it.
+func (s *Store) remove(dir string) error {
+	if err := s.mkdirs("tmp"); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Join(s.dir, "tmp"), "gc-")
+	if err != nil {
+		return s.unwritable(err)
+	}
+	if err := os.Rename(dir, filepath.Join(tmp, "entry")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s.unwritable(err)
+	}
+	if err := os.RemoveAll(tmp); err != nil {
+		return s.unwritable(err)
+	}
+	return nil
+}
+
+// sweepKeys removes the keys whose entry has gone.
+func (s *Store) sweepKeys() error {
+	names, err := readNames(filepath.Join(s.dir, "keys"))
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		path := filepath.Join(s.dir, "keys", n)
+		digest, err := os.ReadFile(path)
+		if err != nil {
+			continue // another process was quicker
+		}
+		if _, err := s.open(string(digest)); err == nil {
+			continue
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return s.unwritable(err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) sweepTmp(before time.Time) error {
+	dir := filepath.Join(s.dir, "tmp")
+	names, err := readNames(dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		path := filepath.Join(dir, n)
+		info, err := os.Lstat(path)
+		if err != nil || !info.ModTime().Before(before) {
+			continue
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return s.unwritable(err)
+		}
+	}
+	return nil
+}
+
+// sweepOld removes the regular files below dir that were not written since.
+func sweepOld(dir string, since time.Time) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || !info.ModTime().Before(since) {
+			return nil
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
+}
+
+// readNames returns the names in a directory, sorted; none where it is missing.
+func readNames(dir string) ([]string, error) {
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the cache: %w", err)
+	}
+	var names []string
+	for _, d := range list {
+		names = append(names, d.Name())
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() // only read
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
