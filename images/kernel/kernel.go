@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/ctmatrix/ctmatrix/images/kernel/store"
 )
 
 // Candidate is a kernel that a source can fetch. It is plain data: it can be
@@ -149,6 +151,7 @@ type Task interface {
 // concurrently.
 type Catalog struct {
 	sources map[string]Source
+	store   *store.Store
 	flavour string
 	arch    string
 }

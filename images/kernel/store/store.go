@@ -122,7 +122,8 @@ func (s *Store) Get(key string) *Entry {
 }
 
 // Fill returns the entry that key stands for; where there is none, fill makes
-// it in the directory that it is given. Only one of those who want the same key
+// it in the directory that it is given, whose parent it may use for what it
+// does not want to keep. Only one of those who want the same key
 // at the same time does the work, the others wait for it. When fill returns an
 // error, nothing is left behind and Fill returns that error.
 func (s *Store) Fill(ctx context.Context, key string, fill func(ctx context.Context, dir string) (Filled, error)) (*Entry, error) {

@@ -1,0 +1,215 @@
+package kernel
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ctmatrix/ctmatrix/images/kernel/apt"
+)
+
+const (
+	headerTimeout = 30 * time.Second
+	// stallTimeout ends a download that has brought nothing for so long.
+	stallTimeout = 60 * time.Second
+)
+
+var (
+	errStalled = fmt.Errorf("nothing came for %s", stallTimeout)
+	// errNotFound: the server does not have the file.
+	errNotFound = errors.New("not found")
+)
+
+// fetcher downloads from mirrors.
+type fetcher struct {
+	client   *http.Client
+	progress Progress
+}
+
+func newFetcher(o Options) *fetcher {
+	f := &fetcher{client: o.HTTP, progress: o.Progress}
+	if f.client == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone() // the default is of that type
+		t.ResponseHeaderTimeout = headerTimeout
+		f.client = &http.Client{Transport: t}
+	}
+	if f.progress == nil {
+		f.progress = noProgress{}
+	}
+	return f
+}
+
+// remote is a file on a mirror and what is known of it.
+type remote struct {
+	label string   // what the user is told is being downloaded
+	urls  []string // tried in order while they are not found
+	hash  apt.Hash // the zero value where nothing vouches for the file
+	limit int64    // for such a file
+}
+
+// download writes a file to w and checks it. What was written is of no use when
+// it returns an error. The errors are errNotFound, ErrCorrupt and those of the
+// network, wrapped.
+func (f *fetcher) download(ctx context.Context, src remote, w io.Writer) error {
+	var err error
+	for _, u := range src.urls {
+		err = f.one(ctx, u, src, w)
+		if !errors.Is(err, errNotFound) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("download %s: %w", src.label, err)
+	}
+	return nil
+}
+
+func (f *fetcher) one(ctx context.Context, u string, src remote, w io.Writer) (err error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	resp, err := f.get(ctx, u, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() // only read
+	if resp.StatusCode != http.StatusOK {
+		return statusError(resp)
+	}
+	limit := src.limit
+	if src.hash.SHA256 != "" {
+		limit = src.hash.Size
+	}
+	task := f.progress.Start(src.label, max(src.hash.Size, resp.ContentLength, 0))
+	defer func() { task.Done(err) }()
+
+	h := sha256.New()
+	body := newPatient(resp.Body, stop, task)
+	defer body.stop()
+	n, err := io.Copy(io.MultiWriter(w, h), io.LimitReader(body, limit+1))
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		return err
+	}
+	return checkContent(n, limit, hex.EncodeToString(h.Sum(nil)), src.hash)
+}
+
+func checkContent(n, limit int64, sum string, want apt.Hash) error {
+	if want.SHA256 == "" {
+		if n > limit {
+			return fmt.Errorf("%w: more than %d bytes", ErrCorrupt, limit)
+		}
+		return nil
+	}
+	if n != want.Size {
+		return fmt.Errorf("%w: %d bytes or more, want %d", ErrCorrupt, n, want.Size)
+	}
+	if sum != want.SHA256 {
+		return fmt.Errorf("%w: sha256 %.16s…, want %.16s…", ErrCorrupt, sum, want.SHA256)
+	}
+	return nil
+}
+
+// small returns a small file that nothing vouches for yet, at most limit bytes.
+func (f *fetcher) small(ctx context.Context, u string, header http.Header, limit int64) (*http.Response, []byte, error) {
+	ctx, stop := context.WithTimeoutCause(ctx, stallTimeout, errStalled)
+	defer stop()
+	resp, err := f.get(ctx, u, header)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close() // only read
+	switch resp.StatusCode {
+	case http.StatusNotModified:
+		return resp, nil, nil
+	case http.StatusOK:
+	default:
+		return nil, nil, statusError(resp)
+	}
+	var b bytes.Buffer
+	n, err := io.Copy(&b, io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return nil, nil, err
+	}
+	if n > limit {
+		return nil, nil, fmt.Errorf("more than %d bytes", limit)
+	}
+	return resp, b.Bytes(), nil
+}
+
+func (f *fetcher) get(ctx context.Context, u string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"If-None-Match", "If-Modified-Since"} {
+		if v := header.Get(name); v != "" {
+			req.Header.Set(name, v)
+		}
+	}
+	// What is compressed is so by its name: no encoding on top.
+	req.Header.Set("Accept-Encoding", "identity")
+	resp, err := f.client.Do(req)
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		// Says method and URL, which the caller words shorter.
+		return nil, fmt.Errorf("%s: %w", hostOf(u), ue.Err)
+	}
+	return resp, err
+}
+
+func hostOf(u string) string {
+	if p, err := url.Parse(u); err == nil {
+		return p.Host
+	}
+	return u
+}
+
+func statusError(resp *http.Response) error {
+	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone {
+		return fmt.Errorf("%s: %w", resp.Request.URL.Host, errNotFound)
+	}
+	return fmt.Errorf("%s: the mirror answers %s", resp.Request.URL.Host, resp.Status)
+}
+
+// join appends a path to a base URL.
+func join(base, path string) string {
+	return strings.TrimRight(base, "/") + "/" + (&url.URL{Path: path}).EscapedPath()
+}
+
+// patient reads a body, reports what came, and cancels the request when nothing
+// comes for long.
+type patient struct {
+	r     io.Reader
+	task  Task
+	timer *time.Timer
+}
+
+func newPatient(r io.Reader, cancel context.CancelCauseFunc, task Task) *patient {
+	return &patient{r: r, task: task, timer: time.AfterFunc(stallTimeout, func() { cancel(errStalled) })}
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	p.timer.Reset(stallTimeout)
+	p.task.Add(int64(n))
+	return n, err
+}
+
+func (p *patient) stop() { p.timer.Stop() }
+
+// noProgress is told nothing of interest.
+type noProgress struct{}
+
+func (noProgress) Start(string, int64) Task { return noProgress{} }
+func (noProgress) Add(int64)                {}
+func (noProgress) Done(error)               {}

@@ -1,0 +1,73 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestReal resolves and fetches kernels from the host's mirror into the default
+// store. It runs when CTMATRIX_REAL lists refs, "debian:5.10 debian:6.1".
+func TestReal(t *testing.T) {
+	refs := strings.Fields(os.Getenv("CTMATRIX_REAL"))
+	if len(refs) == 0 {
+		t.Skip("set CTMATRIX_REAL to kernel refs")
+	}
+	o := Options{
+		AllowUnverified: os.Getenv("CTMATRIX_REAL_UNVERIFIED") != "",
+		Refresh:         os.Getenv("CTMATRIX_REAL_REFRESH") != "",
+		Warn:            func(s string) { t.Log("warning:", s) },
+		Verbose:         func(s string) { t.Log("note:", s) },
+	}
+	for _, ref := range refs {
+		c, err := New(o) // a new one each, as a new process would have
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		cands, err := c.Resolve(context.Background(), ref)
+		if err != nil {
+			t.Errorf("%s: %v", ref, err)
+			continue
+		}
+		t.Logf("%s: %d found in %s", ref, len(cands), time.Since(start))
+		for _, cand := range cands {
+			start := time.Now()
+			k, err := c.Fetch(context.Background(), cand)
+			if err != nil {
+				t.Errorf("%s: %v", cand.Exact(), err)
+				continue
+			}
+			n, size := usage(t, filepath.Dir(k.Image))
+			t.Logf("%s from %s: fetched in %s, %d files, %.1f MB, verified %v, %v", k.Version, k.Suite, time.Since(start), n, size, k.Verified, k.Warnings)
+			fmt.Println(k.Series, k.Image, k.ModulesDir, k.Release)
+		}
+		o.Refresh = false
+	}
+}
+
+func usage(t *testing.T, dir string) (n int, mb float64) {
+	t.Helper()
+	var size int64
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		n++
+		size += info.Size()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, float64(size) / 1e6
+}
