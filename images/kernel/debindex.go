@@ -145,17 +145,11 @@ func suffix(flavour, arch string) string {
 func (x *debIndex) build(c Candidate, image located) build {
 	b := build{Candidate: c}
 	b.Verified = true
-	var deps [][2]string
-	for _, d := range image.Depends {
-		if m := partName.FindStringSubmatch(d); m != nil {
-			deps = append(deps, [2]string{m[1], m[2]})
-		}
-	}
-	if len(deps) == 0 {
+	deps := partsOf(image.Depends)
+	if deps == nil {
 		b.parts = []remote{indexed(image)}
 		return b
 	}
-	// From 6.19 on the image package is empty, and its files lie in others.
 	siblings := []located{image}
 	for _, d := range deps {
 		if l, ok := x.find(d); ok {
@@ -171,6 +165,24 @@ func (x *debIndex) build(c Candidate, image located) build {
 		b.Verified = false
 	}
 	return b
+}
+
+// partsOf returns the packages, by name and version, that a kernel is split
+// over; nil where it is not. From 6.19 on the image package is empty and its
+// files lie in others. In 6.18 it needs linux-base too, but for its documents.
+func partsOf(depends []string) [][2]string {
+	var deps [][2]string
+	split := false
+	for _, d := range depends {
+		if m := partName.FindStringSubmatch(d); m != nil {
+			deps = append(deps, [2]string{m[1], m[2]})
+			split = split || !strings.HasPrefix(m[1], "linux-base-")
+		}
+	}
+	if !split {
+		return nil
+	}
+	return deps
 }
 
 // find looks a package up; an unsigned binary that an index vouches for is

@@ -33,7 +33,7 @@ type Candidate struct {
 
 // Exact is a ref that names this candidate and no other, whatever ref found it.
 func (c Candidate) Exact() string {
-	if c.Source != SchemeDebian {
+	if c.Source != SchemeDebian || c.Suite == "" { // named by path, or by its file in the pool
 		return c.Ref
 	}
 	return Ref{Scheme: c.Source, Value: c.Version, Flavour: c.Flavour, Arch: c.Arch}.String()

@@ -51,6 +51,7 @@ var keptDirs = []string{
 	"kernel/drivers/net/ipvlan/",
 	"kernel/drivers/net/netdevsim/",
 	"kernel/drivers/net/ovpn/",
+	"kernel/drivers/net/ppp/",
 	"kernel/drivers/net/team/",
 	"kernel/drivers/net/vxlan/",
 	"kernel/drivers/net/wireguard/",
