@@ -1,0 +1,205 @@
+// Package ct reads conntrack's table, statistics and events of one network
+// namespace over netlink. It is the only user of ti-mo/conntrack.
+//
+// A Table belongs to the namespace of the thread that opened it and stays with
+// it wherever it is used from. Nothing here is safe for concurrent use.
+package ct
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/ti-mo/conntrack"
+	"golang.org/x/sys/unix"
+)
+
+// Table is a connection to the conntrack table of a namespace.
+type Table struct {
+	conn *conntrack.Conn
+}
+
+// Open connects to the table of the calling thread's namespace. The kernel
+// needs nf_conntrack_netlink for it.
+func Open() (*Table, error) {
+	conn, err := conntrack.Dial(nil)
+	if err != nil {
+		return nil, fmt.Errorf("open conntrack netlink: %w", err)
+	}
+	return &Table{conn}, nil
+}
+
+// Close closes the connection.
+func (t *Table) Close() error { return t.conn.Close() }
+
+// Flush empties the table.
+func (t *Table) Flush() error {
+	if err := t.conn.Flush(); err != nil {
+		return fmt.Errorf("flush conntrack table: %w", err)
+	}
+	return nil
+}
+
+// Delete takes one entry out of the table.
+func (t *Table) Delete(e Entry) error {
+	if err := t.conn.Delete(conntrack.Flow{TupleOrig: e.flow.TupleOrig, Zone: e.flow.Zone}); err != nil {
+		return fmt.Errorf("delete conntrack entry %s: %w", e.Orig, err)
+	}
+	return nil
+}
+
+// Entry is one confirmed connection.
+type Entry struct {
+	Proto   string // "tcp", "udp", "icmp", or the number
+	Orig    Tuple
+	Reply   Tuple
+	State   string // a TCP state by the name /proc/net/nf_conntrack gives it; "" for other protocols
+	Flags   []string
+	Seconds uint32 // left to live, rounded down by the kernel
+
+	flow conntrack.Flow // as it was read, to name the entry to the kernel
+}
+
+// Tuple is one direction of a connection.
+type Tuple struct{ Src, Dst netip.AddrPort }
+
+// String has the canonical form of a row of kind tuple.
+func (t Tuple) String() string { return t.Src.String() + " -> " + t.Dst.String() }
+
+// String has the canonical form of a row of kind entry: the state, if the
+// protocol has one, and the status bits that describe the connection.
+func (e Entry) String() string {
+	words := []string{e.Proto}
+	if e.State != "" {
+		words = append(words, e.State)
+	}
+	return strings.Join(append(words, e.Flags...), " ")
+}
+
+// tcpStates are the names of enum tcp_conntrack as tcp_conntrack_names in
+// net/netfilter/nf_conntrack_proto_tcp.c prints them.
+var tcpStates = []string{
+	"NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT",
+	"LAST_ACK", "TIME_WAIT", "CLOSE", "SYN_SENT2",
+}
+
+// statusBits are the bits of enum ip_conntrack_status that tell connections
+// apart, in the order they are printed. IPS_CONFIRMED is left out: every entry
+// of the table has it.
+var statusBits = []struct {
+	bit  conntrack.Status
+	name string
+}{
+	{conntrack.StatusExpected, "expected"},
+	{conntrack.StatusAssured, "assured"},
+	{conntrack.StatusSrcNAT, "snat"},
+	{conntrack.StatusDstNAT, "dnat"},
+	{conntrack.StatusFixedTimeout, "fixed-timeout"},
+	{conntrack.StatusHelper, "helper"},
+	{conntrack.StatusOffload, "offload"},
+}
+
+func flags(s conntrack.Status) []string {
+	var out []string
+	if s&conntrack.StatusSeenReply == 0 {
+		out = append(out, "unreplied")
+	}
+	for _, b := range statusBits {
+		if s&b.bit != 0 {
+			out = append(out, b.name)
+		}
+	}
+	return out
+}
+
+var protocols = map[uint8]string{
+	unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_ICMP: "icmp", unix.IPPROTO_ICMPV6: "icmpv6",
+}
+
+func protocol(n uint8) string {
+	if name, ok := protocols[n]; ok {
+		return name
+	}
+	return fmt.Sprint(n)
+}
+
+// Entries lists the table, sorted by original tuple, since the kernel's own
+// order is that of its seeded hash.
+func (t *Table) Entries() ([]Entry, error) {
+	flows, err := t.conn.Dump(nil)
+	if err != nil {
+		return nil, fmt.Errorf("dump conntrack table: %w", err)
+	}
+	entries := make([]Entry, 0, len(flows))
+	for _, f := range flows {
+		entries = append(entries, entry(f))
+	}
+	slices.SortFunc(entries, func(a, b Entry) int {
+		if c := strings.Compare(a.Proto, b.Proto); c != 0 {
+			return c
+		}
+		if c := a.Orig.Src.Compare(b.Orig.Src); c != 0 {
+			return c
+		}
+		return a.Orig.Dst.Compare(b.Orig.Dst)
+	})
+	return entries, nil
+}
+
+func entry(f conntrack.Flow) Entry {
+	e := Entry{
+		Proto: protocol(f.TupleOrig.Proto.Protocol),
+		Orig:  tuple(f.TupleOrig), Reply: tuple(f.TupleReply),
+		Flags: flags(f.Status), Seconds: f.Timeout,
+		flow: f,
+	}
+	if tcp := f.ProtoInfo.TCP; tcp != nil {
+		e.State = fmt.Sprintf("state-%d", tcp.State)
+		if int(tcp.State) < len(tcpStates) {
+			e.State = tcpStates[tcp.State]
+		}
+	}
+	return e
+}
+
+func tuple(t conntrack.Tuple) Tuple {
+	return Tuple{
+		Src: netip.AddrPortFrom(t.IP.SourceAddress, t.Proto.SourcePort),
+		Dst: netip.AddrPortFrom(t.IP.DestinationAddress, t.Proto.DestinationPort),
+	}
+}
+
+// Stats are the statistics of a namespace, summed over its CPUs. Which CPU
+// counted is no behaviour of conntrack's.
+type Stats struct {
+	Found, Invalid, Insert, InsertFailed, Drop, EarlyDrop, Error uint32
+}
+
+// Stats reads the statistics.
+func (t *Table) Stats() (Stats, error) {
+	cpus, err := t.conn.Stats()
+	if err != nil {
+		return Stats{}, fmt.Errorf("read conntrack statistics: %w", err)
+	}
+	var sum Stats
+	for _, c := range cpus {
+		sum.Found += c.Found
+		sum.Invalid += c.Invalid
+		sum.Insert += c.Insert
+		sum.InsertFailed += c.InsertFailed
+		sum.Drop += c.Drop
+		sum.EarlyDrop += c.EarlyDrop
+		sum.Error += c.Error
+	}
+	return sum, nil
+}
+
+// Sub returns what s counted since before.
+func (s Stats) Sub(before Stats) Stats {
+	return Stats{
+		Found: s.Found - before.Found, Invalid: s.Invalid - before.Invalid,
+		Insert: s.Insert - before.Insert, InsertFailed: s.InsertFailed - before.InsertFailed,
+		Drop: s.Drop - before.Drop, EarlyDrop: s.EarlyDrop - before.EarlyDrop, Error: s.Error - before.Error,
+	}
+}

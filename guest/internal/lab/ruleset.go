@@ -1,0 +1,153 @@
+package lab
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+)
+
+// native encodes a number the way nftables registers hold it.
+func native(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
+
+// Ruleset is what a Box has loaded. It stays loaded until Clear.
+type Ruleset struct {
+	conn   *nftables.Conn
+	users  map[string]string // of nftables' modules, before the first rule
+	tables []*nftables.Table
+	chains []*nftables.Chain
+}
+
+// NewRuleset connects to nf_tables in the calling thread's namespace.
+func NewRuleset() (*Ruleset, error) {
+	conn, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return nil, fmt.Errorf("open nf_tables netlink: %w", err)
+	}
+	return &Ruleset{conn: conn, users: moduleUsers()}, nil
+}
+
+// Add loads rules in one transaction: all of them or none.
+func (s *Ruleset) Add(rules ...Rule) error {
+	for _, r := range rules {
+		chain := s.chain(r.Chain)
+		var exprs []expr.Any
+		for _, p := range r.Parts {
+			if p.object != nil {
+				p.object(s.conn, chain.Table)
+			}
+			exprs = append(exprs, p.exprs...)
+		}
+		if len(exprs) == 0 {
+			continue
+		}
+		s.conn.AddRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: []byte(r.meter())})
+	}
+	if err := s.conn.Flush(); err != nil {
+		return fmt.Errorf("load rules: %w", err)
+	}
+	return nil
+}
+
+// chain finds the chain for c, or makes it and its table.
+func (s *Ruleset) chain(c Chain) *nftables.Chain {
+	for _, have := range s.chains {
+		if have.Name == c.name && have.Table.Name == c.table && have.Table.Family == c.family {
+			return have
+		}
+	}
+	table := s.table(c.table, c.family)
+	priority := c.priority
+	accept := nftables.ChainPolicyAccept
+	made := s.conn.AddChain(&nftables.Chain{
+		Name: c.name, Table: table, Type: c.typ, Hooknum: c.hook, Priority: &priority, Policy: &accept,
+	})
+	s.chains = append(s.chains, made)
+	return made
+}
+
+func (s *Ruleset) table(name string, family nftables.TableFamily) *nftables.Table {
+	for _, have := range s.tables {
+		if have.Name == name && have.Family == family {
+			return have
+		}
+	}
+	table := s.conn.AddTable(&nftables.Table{Name: name, Family: family})
+	s.tables = append(s.tables, table)
+	return table
+}
+
+// Meters reads every named counter, in packets.
+func (s *Ruleset) Meters() (map[string]uint64, error) {
+	meters := map[string]uint64{}
+	for _, c := range s.chains {
+		rules, err := s.conn.GetRules(c.Table, c)
+		if err != nil {
+			return nil, fmt.Errorf("read counters of %s: %w", c.Name, err)
+		}
+		for _, r := range rules {
+			for _, e := range r.Exprs {
+				if counter, ok := e.(*expr.Counter); ok && len(r.UserData) > 0 {
+					meters[string(r.UserData)] += counter.Packets
+				}
+			}
+		}
+	}
+	return meters, nil
+}
+
+// Clear removes everything that Add made, and returns when the kernel is rid of
+// it: what a rule held, hooks of tracking among it, is let go of by a worker
+// some time after the rule is gone (nf_tables_trans_destroy_work).
+func (s *Ruleset) Clear() error {
+	if len(s.tables) == 0 {
+		return nil
+	}
+	for _, t := range s.tables {
+		s.conn.DelTable(t)
+	}
+	s.tables, s.chains = nil, nil
+	if err := s.conn.Flush(); err != nil {
+		return fmt.Errorf("remove rules: %w", err)
+	}
+	return s.settle()
+}
+
+// settleTicks bounds the wait for the worker, in ticks: some seconds.
+const settleTicks = 1000
+
+// settle waits until the modules of the rules have as few users as before: the
+// worker lets go of a module after everything else that an expression held.
+func (s *Ruleset) settle() error {
+	for range settleTicks {
+		if maps.Equal(moduleUsers(), s.users) {
+			return nil
+		}
+		if err := PassTicks(1); err != nil {
+			return err
+		}
+	}
+	return errors.New("removed rules still hold kernel modules")
+}
+
+// moduleUsers reads the use counts of nftables' modules, where it has any. It
+// has them on every kernel that builds tracking expressions as modules; with
+// all of it built in, removal is waited for by the rest of the probe alone.
+func moduleUsers() map[string]string {
+	users := map[string]string{}
+	files, _ := filepath.Glob("/sys/module/nft_*/refcnt") // fails only on a bad pattern
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err == nil {
+			users[f] = string(b)
+		}
+	}
+	return users
+}
+
+// Close ends the connection; rules stay.
+func (s *Ruleset) Close() error { return s.conn.CloseLasting() }

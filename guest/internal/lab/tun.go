@@ -1,0 +1,164 @@
+package lab
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
+)
+
+// Link is a tun device: the box has one end, the agent the other.
+type Link struct {
+	Name  string
+	fd    int                     // /dev/net/tun: what the agent writes is received by the box
+	sock  int                     // AF_PACKET on the device, for the fence's EtherType only
+	addr  *unix.SockaddrLinklayer // the device, for frames sent out of it
+	fence uint64
+	out   []wire.Seen
+}
+
+// fenceProto is "Local Experimental EtherType 1" of IEEE 802.
+const fenceProto = 0x88B5
+
+// fenceWait bounds how long a fence may take in guest time. Packets pass while
+// the caller writes, so it is never waited out unless something is wrong.
+const fenceWait = 5 * time.Second
+
+// ErrFence says that a fence did not come out: whatever was observed around it
+// cannot be trusted.
+var ErrFence = errors.New("fence lost")
+
+// piLen is the size of struct tun_pi, which stands before each packet and holds
+// its EtherType.
+const piLen = 4
+
+func openTun(name string) (*Link, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open /dev/net/tun: %w", err)
+	}
+	req, err := unix.NewIfreq(name)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("name tun %s: %w", name, err)
+	}
+	req.SetUint16(unix.IFF_TUN)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("create tun %s: %w", name, err)
+	}
+	return &Link{Name: name, fd: fd, sock: -1}, nil
+}
+
+// openFence needs the device to be up.
+func (l *Link) openFence(index int) error {
+	sock, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, int(htons(fenceProto)))
+	if err != nil {
+		return fmt.Errorf("open fence socket: %w", err)
+	}
+	l.addr = &unix.SockaddrLinklayer{Protocol: htons(fenceProto), Ifindex: index}
+	if err := unix.Bind(sock, l.addr); err != nil {
+		unix.Close(sock)
+		return fmt.Errorf("bind fence socket to %s: %w", l.Name, err)
+	}
+	l.sock = sock
+	return nil
+}
+
+func (l *Link) close() error {
+	if l.sock >= 0 {
+		unix.Close(l.sock)
+	}
+	return unix.Close(l.fd)
+}
+
+func htons(v uint16) uint16 { return v<<8 | v>>8 }
+
+// Send puts packets into the device, as if they arrived from outside.
+func (l *Link) Send(pkts ...wire.Packet) error {
+	for _, p := range pkts {
+		if err := l.write(unix.ETH_P_IP, p.Data); err != nil {
+			return fmt.Errorf("send into %s: %w", l.Name, err)
+		}
+	}
+	return nil
+}
+
+func (l *Link) write(proto uint16, data []byte) error {
+	frame := make([]byte, piLen, piLen+len(data))
+	binary.BigEndian.PutUint16(frame[2:], proto)
+	_, err := unix.Write(l.fd, append(frame, data...))
+	return err
+}
+
+// Fence returns once everything sent before is through and everything that
+// the box sent because of it was read.
+func (l *Link) Fence() error {
+	l.fence++
+	mark := binary.BigEndian.AppendUint64(nil, l.fence)
+	if err := l.write(fenceProto, mark); err != nil {
+		return fmt.Errorf("%w: write into %s: %w", ErrFence, l.Name, err)
+	}
+	buf := make([]byte, 64)
+	if err := l.await(l.sock, buf, func(n int) bool { return string(buf[:n]) == string(mark) }); err != nil {
+		return fmt.Errorf("%w: on its way into %s: %w", ErrFence, l.Name, err)
+	}
+	if err := unix.Sendto(l.sock, mark, 0, l.addr); err != nil {
+		return fmt.Errorf("%w: send out of %s: %w", ErrFence, l.Name, err)
+	}
+	frame := make([]byte, 1<<16)
+	var parseErr error
+	err := l.await(l.fd, frame, func(n int) bool {
+		proto := binary.BigEndian.Uint16(frame[2:])
+		if proto == fenceProto && string(frame[piLen:n]) == string(mark) {
+			return true
+		}
+		if proto == unix.ETH_P_IP {
+			seen, err := wire.Parse(frame[piLen:n])
+			parseErr = errors.Join(parseErr, err)
+			l.out = append(l.out, seen)
+		}
+		return false
+	})
+	if err != nil {
+		return fmt.Errorf("%w: on its way out of %s: %w", ErrFence, l.Name, err)
+	}
+	return parseErr
+}
+
+// await reads messages from fd into buf until last says that the one it got,
+// of n bytes, was awaited.
+func (l *Link) await(fd int, buf []byte, last func(n int) bool) error {
+	deadline := Now() + fenceWait
+	for {
+		n, err := unix.Read(fd, buf)
+		switch {
+		case err == nil && last(n):
+			return nil
+		case err == nil || errors.Is(err, unix.EINTR):
+			continue
+		case !errors.Is(err, unix.EAGAIN):
+			return err
+		}
+		left := deadline - Now()
+		if left <= 0 {
+			return fmt.Errorf("nothing within %v", fenceWait)
+		}
+		_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left/time.Millisecond)+1)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// Took returns what came out of the box on this link up to the last fence, and
+// forgets it.
+func (l *Link) Took() []wire.Seen {
+	out := l.out
+	l.out = nil
+	return out
+}

@@ -1,0 +1,79 @@
+package lab
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Errno is a system call's error that travels between processes: 0 is success.
+type Errno int
+
+// Err is the error again.
+func (e Errno) Err() error {
+	if e == 0 {
+		return nil
+	}
+	return unix.Errno(e)
+}
+
+// SysctlAnswer is what a sysctl did in another namespace.
+type SysctlAnswer struct {
+	Value       string
+	Read, Write Errno
+}
+
+// SysctlCommand is the agent's subcommand that SysctlMain implements.
+const SysctlCommand = "sysctl"
+
+// UserNamespaceSysctl reads a sysctl, then writes value to it, as root of a new
+// user namespace that owns a new network namespace. That takes a process of its
+// own: a program with several threads cannot change its user namespace.
+func UserNamespaceSysctl(name, value string) (SysctlAnswer, error) {
+	cmd := exec.Command("/proc/self/exe", SysctlCommand, name, value)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: nobody, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: nobody, Size: 1}},
+	}
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return SysctlAnswer{}, fmt.Errorf("run in a user namespace: %w: %s", err, errs.String())
+	}
+	var answer SysctlAnswer
+	if err := json.Unmarshal(out.Bytes(), &answer); err != nil {
+		return SysctlAnswer{}, fmt.Errorf("understand answer from the user namespace: %w", err)
+	}
+	return answer, nil
+}
+
+// nobody is the user that the namespace's root is outside.
+const nobody = 65534
+
+// SysctlMain is the other side: it runs in the new namespaces.
+func SysctlMain(args []string, out io.Writer) error {
+	if len(args) != 2 {
+		return errors.New("usage: " + SysctlCommand + " NAME VALUE")
+	}
+	value, readErr := ReadSysctl(args[0])
+	answer := SysctlAnswer{Value: value, Read: errnoOf(readErr), Write: errnoOf(WriteSysctl(args[0], args[1]))}
+	return json.NewEncoder(out).Encode(answer)
+}
+
+func errnoOf(err error) Errno {
+	var errno unix.Errno
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &errno):
+		return Errno(errno)
+	}
+	return Errno(unix.EIO)
+}

@@ -1,0 +1,345 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/ct"
+	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
+	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+)
+
+// Table is what a body asks of conntrack. A ct.Table is one.
+type Table interface {
+	Entries() ([]ct.Entry, error)
+	Stats() (ct.Stats, error)
+	Delete(ct.Entry) error
+	Flush() error
+}
+
+// P is a running probe. Its methods do what their names say or end the probe:
+// a body needs no error handling. P is used by one goroutine, on the thread of
+// its box.
+type P struct {
+	Box   *lab.Box
+	table Table
+	log   *lab.Log
+	name  string
+	rows  []observe.Row
+	seen  map[string]bool
+	sent  time.Duration // guest time when the last packets set out
+	lines []observe.Log
+
+	// What the statistics, meters and log stood at when the probe, or the part
+	// of it that Mark began, started.
+	stats   ct.Stats
+	meters  map[string]uint64
+	logFrom int
+
+	cleanups []func() error
+}
+
+// stop ends a body with an outcome.
+type stop struct {
+	outcome observe.Outcome
+	reason  string
+}
+
+// Unsupported ends the probe: the kernel lacks what the reason names.
+func (p *P) Unsupported(format string, args ...any) {
+	panic(stop{observe.Unsupported, fmt.Sprintf(format, args...)})
+}
+
+// Broken ends the probe: the rig failed, and nothing it recorded counts.
+func (p *P) Broken(format string, args ...any) {
+	panic(stop{observe.Broken, fmt.Sprintf(format, args...)})
+}
+
+// Must ends the probe as broken if err is not nil.
+func (p *P) Must(err error) {
+	if err != nil {
+		p.Broken("%v", err)
+	}
+}
+
+// Through sends packets into the near link, waits until they are through, and
+// returns what the box sent back on that link.
+func (p *P) Through(pkts ...wire.Packet) []wire.Seen {
+	p.sent = lab.Now()
+	out, err := p.Box.Through(pkts...)
+	p.Must(err)
+	return out
+}
+
+// ComeOut fences the near link and returns what the box sent on it since the
+// last fence, for probes in which the box itself speaks first.
+func (p *P) ComeOut() []wire.Seen { return p.Through() }
+
+// Set writes a sysctl until the probe ends.
+func (p *P) Set(name, value string) {
+	err := p.Box.SetSysctl(name, value)
+	if isMissing(err) {
+		p.Unsupported("no sysctl %s", name)
+	}
+	p.Must(err)
+}
+
+// Add loads rules until the probe ends.
+func (p *P) Add(rules ...lab.Rule) {
+	err := p.Box.Rules.Add(rules...)
+	if isMissing(err) {
+		p.Unsupported("kernel refuses rules [%s]: %v", ruleList(rules), err)
+	}
+	p.Must(err)
+}
+
+func ruleList(rules []lab.Rule) string {
+	var texts []string
+	for _, r := range rules {
+		texts = append(texts, r.String())
+	}
+	return strings.Join(texts, "; ")
+}
+
+// ClearRules removes every rule, its own and the meters, before the probe ends.
+func (p *P) ClearRules() { p.Must(p.Box.Rules.Clear()) }
+
+// Cleanup has f called when the body is over, last one first.
+func (p *P) Cleanup(f func() error) { p.cleanups = append(p.cleanups, f) }
+
+func (p *P) clean() error {
+	var errs []error
+	for i := len(p.cleanups) - 1; i >= 0; i-- {
+		errs = append(errs, p.cleanups[i]())
+	}
+	p.cleanups = nil
+	return errors.Join(errs...)
+}
+
+// Listen subscribes to the events of the box. The function it returns takes
+// those of packets that are through.
+func (p *P) Listen() func() []ct.Event {
+	events, err := ct.Listen()
+	p.Must(err)
+	p.Cleanup(events.Close)
+	return func() []ct.Event {
+		got, err := events.Take()
+		p.Must(err)
+		return got
+	}
+}
+
+// Wait lets kernel time pass. Under a virtual clock that costs almost nothing.
+func (p *P) Wait(d time.Duration) { p.Must(lab.Wait(d)) }
+
+// InChild runs part of the probe with a box of its own in a new network
+// namespace. Rows recorded there are the probe's own.
+func (p *P) InChild(body func(c *P)) {
+	c := &P{log: p.log, name: p.name, rows: p.rows, seen: p.seen}
+	var ended any
+	err := lab.InChild(func() error {
+		return c.withBox(lab.Input, func() {
+			defer func() { ended = recover() }()
+			body(c)
+		})
+	})
+	p.rows = c.rows
+	p.lines = append(p.lines, c.lines...)
+	if ended != nil {
+		panic(ended)
+	}
+	p.Must(err)
+}
+
+// withBox makes the calling thread's namespace a box, runs f, and leaves the
+// namespace as it was; its error says what could not be made or was left.
+func (p *P) withBox(path lab.Path, f func()) error {
+	table, err := ct.Open()
+	if err != nil {
+		return err
+	}
+	p.table = table
+	if p.stats, err = table.Stats(); err != nil {
+		return errors.Join(err, table.Close())
+	}
+	if p.Box, err = lab.NewBox(path); err != nil {
+		return errors.Join(err, table.Close())
+	}
+	f()
+	err = errors.Join(p.clean(), p.Box.Close(), table.Flush(), traces(), table.Close())
+	return errors.Join(err, leftovers())
+}
+
+// Entries lists the table.
+func (p *P) Entries() []ct.Entry {
+	entries, err := p.table.Entries()
+	p.Must(err)
+	return entries
+}
+
+// Flush empties the table.
+func (p *P) Flush() { p.Must(p.table.Flush()) }
+
+// Delete takes an entry out of the table.
+func (p *P) Delete(e ct.Entry) { p.Must(p.table.Delete(e)) }
+
+// Mark makes what is counted from now on, by statistics, meters and log lines,
+// count from zero: a new part of the experiment begins.
+func (p *P) Mark() {
+	p.drainLog()
+	p.logFrom = len(p.lines)
+	stats, err := p.table.Stats()
+	p.Must(err)
+	p.stats = stats
+	p.meters, err = p.Box.Rules.Meters()
+	p.Must(err)
+}
+
+// Stats returns what the statistics counted since the probe or part began.
+func (p *P) Stats() ct.Stats {
+	now, err := p.table.Stats()
+	p.Must(err)
+	return now.Sub(p.stats)
+}
+
+// Meters returns what the named counters of the rules counted since the probe
+// or part began.
+func (p *P) Meters() map[string]uint64 {
+	m, err := p.Box.Rules.Meters()
+	p.Must(err)
+	for name := range m {
+		m[name] -= p.meters[name]
+	}
+	return m
+}
+
+// LogLines counts the kernel's log lines since the probe or part began that
+// contain text.
+func (p *P) LogLines(text string) int {
+	p.drainLog()
+	n := 0
+	for _, l := range p.lines[p.logFrom:] {
+		if strings.Contains(l.Text, text) {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *P) drainLog() {
+	lines, err := p.log.Take()
+	p.lines = append(p.lines, lines...)
+	p.Must(err)
+}
+
+// record keeps a row. One subject's attribute is observed once.
+func (p *P) record(subject, attr string, kind observe.Kind, value string) {
+	row := observe.Row{Name: p.name + "/" + subject + "." + attr, Kind: kind, Value: value}
+	if p.seen[row.Name] {
+		p.Broken("row %s recorded twice", row.Name)
+	}
+	p.Must(row.Check())
+	p.seen[row.Name] = true
+	p.rows = append(p.rows, row)
+}
+
+// Count records a number of things.
+func (p *P) Count(subject, attr string, n int) {
+	p.record(subject, attr, observe.Count, strconv.Itoa(n))
+}
+
+// Delta records by how much a statistic grew while the probe ran.
+func (p *P) Delta(subject, attr string, n uint32) {
+	p.record(subject, attr, observe.Delta, strconv.FormatUint(uint64(n), 10))
+}
+
+// Flag records a yes or a no.
+func (p *P) Flag(subject, attr string, yes bool) {
+	value := "no"
+	if yes {
+		value = "yes"
+	}
+	p.record(subject, attr, observe.Flag, value)
+}
+
+// Text records something else, already in a canonical form.
+func (p *P) Text(subject, attr, value string) {
+	p.record(subject, attr, observe.Text, value)
+}
+
+// Errno records how a system call ended.
+func (p *P) Errno(subject string, err error) {
+	p.record(subject, "errno", observe.Errno, errnoName(err))
+}
+
+func errnoName(err error) string {
+	var errno unix.Errno
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.As(err, &errno) && unix.ErrnoName(errno) != "":
+		return unix.ErrnoName(errno)
+	}
+	return "not an errno: " + err.Error()
+}
+
+// Entry records the entries of a subject: how many there are of each state
+// and set of flags.
+func (p *P) Entry(subject string, entries []ct.Entry) {
+	tally := newTally()
+	for _, e := range entries {
+		tally.add(e.String())
+	}
+	p.record(subject, "entry", observe.Entry, tally.String())
+}
+
+// Fate records what came out: how many packets of each kind.
+func (p *P) Fate(subject string, out []wire.Seen) {
+	tally := newTally()
+	for _, s := range out {
+		tally.add(s.Kind())
+	}
+	p.record(subject, "fate", observe.Fate, tally.String())
+}
+
+// Class records what tracking thought of the packets that passed the class
+// meters since the probe began.
+func (p *P) Class(subject string) {
+	p.record(subject, "class", observe.Class, classTally(p.Meters()))
+}
+
+// Events records the kinds of events in order of arrival, runs of one kind
+// folded.
+func (p *P) Events(subject string, events []ct.Event) {
+	var kinds []string
+	for _, e := range events {
+		kinds = append(kinds, e.Type)
+	}
+	p.record(subject, "events", observe.Events, runs(kinds))
+}
+
+// Timeout records the seconds that entries were given when the last packets
+// refreshed them.
+//
+// The kernel reports what is left rounded down to a second. Read in the very
+// tick of the packet that is the timeout itself; a tick later, and for a whole
+// second after, it is one less. So this lets two ticks pass before it reads,
+// and gives up if a second is over: no luck is left in the value.
+func (p *P) Timeout(subject string) {
+	p.Must(lab.PassTicks(2))
+	entries := p.Entries()
+	if late := lab.Now() - p.sent; late >= time.Second {
+		p.Broken("timeout of %s read %v after the packet, which leaves its value to chance", subject, late)
+	}
+	tally := newTally()
+	for _, e := range entries {
+		tally.add(strconv.FormatUint(uint64(e.Seconds)+1, 10))
+	}
+	p.record(subject, "timeout", observe.Timeout, tally.String())
+}

@@ -1,0 +1,185 @@
+// Package suite holds the probes, one file a family.
+package suite
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
+	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+)
+
+// All lists every probe in the order of the families.
+func All() []probe.Probe {
+	var all []probe.Probe
+	for _, family := range [][]probe.Probe{
+		baseline, tableFull, loose, confirmation, sendErrno, synFlood, enable, limits,
+	} {
+		all = append(all, family...)
+	}
+	return all
+}
+
+// Listing describes the suite to the host.
+func Listing() observe.Listing {
+	cases := probe.Cases(All())
+	l := observe.Listing{Modules: probe.Modules(cases)}
+	for _, c := range cases {
+		l.Probes = append(l.Probes, c.Head())
+	}
+	return l
+}
+
+// Options choose what runs and in which order.
+type Options struct {
+	Patterns []string // globs over probe names; none means all
+	Shuffle  bool
+	Seed     uint64 // of the shuffle
+}
+
+// Select lists the cases that opts choose. A pattern that matches nothing is an
+// error.
+func Select(opts Options) ([]probe.Case, error) {
+	all := probe.Cases(All())
+	chosen := all
+	if len(opts.Patterns) > 0 {
+		chosen = nil
+		used := make([]bool, len(opts.Patterns))
+		for _, c := range all {
+			match := false
+			for i, pattern := range opts.Patterns {
+				if matches(pattern, c.Name()) {
+					match, used[i] = true, true
+				}
+			}
+			if match {
+				chosen = append(chosen, c)
+			}
+		}
+		for i, pattern := range opts.Patterns {
+			if !used[i] {
+				return nil, fmt.Errorf("no probe matches %q", pattern)
+			}
+		}
+	}
+	if opts.Shuffle {
+		rand.New(rand.NewPCG(opts.Seed, 0)).Shuffle(len(chosen), func(i, j int) {
+			chosen[i], chosen[j] = chosen[j], chosen[i]
+		})
+	}
+	return chosen, nil
+}
+
+// matches reports whether a glob covers a probe's name. A pattern without a
+// slash, or that ends in one, names families.
+func matches(pattern, name string) bool {
+	pattern = strings.TrimSuffix(pattern, "/")
+	if pattern == "*" {
+		return true
+	}
+	if !strings.Contains(pattern, "/") {
+		name, _, _ = strings.Cut(name, "/")
+	}
+	ok, err := path.Match(pattern, name)
+	return err == nil && ok
+}
+
+// Loader is what the suite needs of the module loader.
+type Loader interface {
+	probe.Loader
+	// States lists what became of every module of the image.
+	States() []observe.Module
+}
+
+// Run runs the chosen probes and emits the record stream. Rows of a probe are
+// emitted after it ended, so that nothing waits for the host while it runs.
+func Run(ctx context.Context, opts Options, modules Loader, emit func(observe.Record) error) error {
+	cases, err := Select(opts)
+	if err != nil {
+		return err
+	}
+	log, err := lab.OpenLog()
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	if err := quiet(); err != nil {
+		return err
+	}
+	// What the kernel can have is loaded up front; each probe finds out for
+	// itself whether something it needs is not there.
+	for _, m := range probe.Modules(cases) {
+		_ = modules.Load(m)
+	}
+	if err := emit(hello(cases, modules)); err != nil {
+		return err
+	}
+	rows := 0
+	for _, c := range cases {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := runCase(c, modules, log, emit)
+		if err != nil {
+			return err
+		}
+		rows += n
+	}
+	return emit(observe.Record{Done: &observe.Done{Probes: len(cases), Rows: rows}})
+}
+
+func runCase(c probe.Case, modules Loader, log *lab.Log, emit func(observe.Record) error) (int, error) {
+	if err := emit(observe.Record{Begin: &observe.Begin{Probe: c.Name()}}); err != nil {
+		return 0, err
+	}
+	r := c.Run(modules, log)
+	for i := range r.Rows {
+		if err := emit(observe.Record{Row: &r.Rows[i]}); err != nil {
+			return 0, err
+		}
+	}
+	for i := range r.Log {
+		if err := emit(observe.Record{Log: &r.Log[i]}); err != nil {
+			return 0, err
+		}
+	}
+	return len(r.Rows), emit(observe.Record{End: &observe.End{
+		Probe: c.Name(), Outcome: r.Outcome, Reason: r.Reason, ElapsedNS: r.Elapsed.Nanoseconds(),
+	}})
+}
+
+func hello(cases []probe.Case, modules Loader) observe.Record {
+	h := &observe.Hello{Protocol: observe.Protocol, Modules: modules.States()}
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err == nil {
+		h.Release = unix.ByteSliceToString(uts.Release[:])
+		h.Version = unix.ByteSliceToString(uts.Version[:])
+		h.Arch = unix.ByteSliceToString(uts.Machine[:])
+	}
+	for _, c := range cases {
+		h.Probes = append(h.Probes, c.Name())
+	}
+	return observe.Record{Hello: h}
+}
+
+// settings hold for all probes: the kernel prints what it logs at once and does
+// not thin it out, and only what is dire goes to the slow console.
+var settings = []struct{ name, value string }{
+	{"net.core.message_cost", "0"},
+	{"kernel.printk", "1 4 1 7"},
+}
+
+func quiet() error {
+	for _, s := range settings {
+		if err := lab.WriteSysctl(s.name, s.value); err != nil {
+			return fmt.Errorf("set sysctl %s: %w", s.name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package suite
+
+import (
+	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
+	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
+	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
+)
+
+const fullSource = tales + "; __nf_conntrack_alloc and early_drop in nf_conntrack_core.c"
+
+var tableFull = []probe.Probe{
+	{
+		Name:     "table-full/syn",
+		Question: "What becomes of ten SYNs when the table takes seven?",
+		Source:   fullSource,
+		Sysctls:  limit(7),
+		Rules:    []lab.Rule{silence},
+		Run: func(p *probe.P) {
+			undisturbed(p, func(first uint16) {
+				p.Through(origs(flows(10, first, web), SYN)...)
+			})
+			passage(p, "syn")
+			tableOf(p, "syn", p.Entries())
+			drops(p)
+		},
+	},
+	{
+		Name:     "table-full/flood",
+		Question: "Does the limit hold against 300 SYNs when the table takes 100?",
+		Source:   fullSource,
+		Sysctls:  limit(100),
+		Rules:    []lab.Rule{silence},
+		Run: func(p *probe.P) {
+			p.Through(origs(flows(300, firstPort, web), SYN)...)
+			// Which of the newcomers evicts an unreplied entry depends on the
+			// hash's seed; that each of the 200 too many is either dropped or
+			// evicts one does not.
+			s := p.Stats()
+			p.Count("syn", "raw", int(p.Meters()["raw"]))
+			p.Count("syn", "entries", len(p.Entries()))
+			p.Delta("table", "drop+early_drop", s.Drop+s.EarlyDrop)
+		},
+	},
+	{
+		Name:     "table-full/assured",
+		Question: "What becomes of ten SYNs when assured entries fill the table, and of the packets of those?",
+		Source:   fullSource,
+		Sysctls:  []probe.Sysctl{roomy},
+		Run: func(p *probe.P) {
+			listen(p)
+			old := fill(p, 7)
+			p.Mark()
+			out := p.Through(tenSYNs()...)
+			passage(p, "syn")
+			p.Fate("syn", out)
+			drops(p)
+			p.Mark()
+			p.Through(origs(old, ACK|wire.PSH, wire.Payload("still here"))...)
+			passage(p, "old-flow")
+			tableOf(p, "old-flow", p.Entries())
+		},
+	},
+	{
+		Name:     "table-full/room-again",
+		Question: "Is a SYN let in again as soon as one entry of a full table ends?",
+		Source:   fullSource,
+		Sysctls:  []probe.Sysctl{roomy},
+		Run: func(p *probe.P) {
+			listen(p)
+			fill(p, 7)
+			newcomers := flows(2, firstPort, web)
+			p.Fate("before", p.Through(newcomers[0].Orig(SYN)))
+			p.Delete(p.Entries()[0])
+			p.Count("room", "entries", len(p.Entries()))
+			p.Fate("after", p.Through(newcomers[1].Orig(SYN)))
+			tableOf(p, "after", p.Entries())
+		},
+	},
+}

@@ -1,0 +1,122 @@
+package wire
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+)
+
+// Flow is one TCP connection as both of its ends see it, in conntrack's words:
+// Orig makes the next packet of the side that speaks first, Reply the next of
+// the other. It keeps sequence numbers, so a body reads as a conversation. A
+// Flow is not safe for use by several goroutines.
+type Flow struct {
+	orig, reply end
+}
+
+type end struct {
+	addr netip.AddrPort
+	next uint32 // next sequence number to send
+}
+
+// Initial sequence numbers, far from zero and from each other, so that a probe
+// that goes below one does not wrap, and the same in every run.
+const (
+	OrigISN  = 1_000_000
+	ReplyISN = 5_000_000
+)
+
+// TCP makes a flow between two addresses, from orig to reply.
+func TCP(orig, reply netip.AddrPort) *Flow {
+	return &Flow{orig: end{orig, OrigISN}, reply: end{reply, ReplyISN}}
+}
+
+// Option changes a packet that a Flow is about to make.
+type Option func(*layers.TCP, *gopacket.Payload)
+
+// Payload puts data behind the header.
+func Payload(data string) Option {
+	return func(_ *layers.TCP, p *gopacket.Payload) { *p = gopacket.Payload(data) }
+}
+
+// Orig makes the next packet in the original direction.
+func (f *Flow) Orig(flags Flags, opts ...Option) Packet {
+	return segment(&f.orig, &f.reply, flags, opts)
+}
+
+// Reply makes the next packet in the reply direction.
+func (f *Flow) Reply(flags Flags, opts ...Option) Packet {
+	return segment(&f.reply, &f.orig, flags, opts)
+}
+
+// HeardReply takes over the sequence number of a packet that a real socket sent
+// in the reply direction, so that what follows acknowledges it.
+func (f *Flow) HeardReply(s Seen) {
+	f.reply.next = s.Seq + uint32(s.Payload) + s.Flags.length()
+}
+
+// OrigAddr is the address that the original direction comes from.
+func (f *Flow) OrigAddr() netip.AddrPort { return f.orig.addr }
+
+// length is the sequence space that the flags themselves take.
+func (f Flags) length() uint32 {
+	var n uint32
+	if f&SYN != 0 {
+		n++
+	}
+	if f&FIN != 0 {
+		n++
+	}
+	return n
+}
+
+func segment(from, to *end, flags Flags, opts []Option) Packet {
+	tcp := &layers.TCP{
+		SrcPort: layers.TCPPort(from.addr.Port()), DstPort: layers.TCPPort(to.addr.Port()),
+		Seq: from.next, Window: 65535,
+		FIN: flags&FIN != 0, SYN: flags&SYN != 0, RST: flags&RST != 0,
+		PSH: flags&PSH != 0, ACK: flags&ACK != 0, URG: flags&URG != 0,
+	}
+	if tcp.ACK {
+		tcp.Ack = to.next
+	}
+	var payload gopacket.Payload
+	for _, o := range opts {
+		o(tcp, &payload)
+	}
+	from.next += flags.length() + uint32(len(payload))
+	ip := header(from.addr.Addr(), to.addr.Addr(), layers.IPProtocolTCP)
+	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
+		panic(fmt.Sprintf("wire: tcp over %s: %v", from.addr, err))
+	}
+	return serialize(ip, tcp, payload)
+}
+
+// UDP makes a datagram.
+func UDP(from, to netip.AddrPort, payload string) Packet {
+	udp := &layers.UDP{SrcPort: layers.UDPPort(from.Port()), DstPort: layers.UDPPort(to.Port())}
+	ip := header(from.Addr(), to.Addr(), layers.IPProtocolUDP)
+	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
+		panic(fmt.Sprintf("wire: udp over %s: %v", from, err))
+	}
+	return serialize(ip, udp, gopacket.Payload(payload))
+}
+
+func header(src, dst netip.Addr, proto layers.IPProtocol) *layers.IPv4 {
+	return &layers.IPv4{
+		Version: 4, IHL: 5, TTL: 64, Protocol: proto, Flags: layers.IPv4DontFragment,
+		SrcIP: net.IP(src.AsSlice()), DstIP: net.IP(dst.AsSlice()),
+	}
+}
+
+func serialize(ls ...gopacket.SerializableLayer) Packet {
+	buf := gopacket.NewSerializeBuffer()
+	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(buf, opts, ls...); err != nil {
+		panic(fmt.Sprintf("wire: serialize: %v", err))
+	}
+	return Packet{Data: buf.Bytes()}
+}
