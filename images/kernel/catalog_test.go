@@ -302,7 +302,7 @@ func TestUnverifiedGivesWay(t *testing.T) {
 	if got := f.resolve("debian:7.1")[0].Version; got != "7.1.1-1" {
 		t.Errorf("resolved to %s", got)
 	}
-	want := []string{"debian:7.1: left out 1 kernels, among them 7.1.2-1, whose packages no signed index names; --allow-unverified takes them"}
+	want := []string{"debian:7.1: left out 7.1.2-1, which no signed index names in full; --allow-unverified takes them in"}
 	if d := cmp.Diff(want, f.warned()); d != "" {
 		t.Errorf("warnings (-want +got)\n%s", d)
 	}

@@ -10,7 +10,7 @@ import (
 // and others would do in its place, these follow it.
 //
 // Builds that no signed index vouches for are left out where there are others,
-// unless allowed or named exactly; left says of how many and of the newest.
+// unless allowed or named exactly; left says which.
 func (x *debIndex) pick(ref Ref, allowUnverified bool) (picked, others []build, left string, err error) {
 	sel, err := parseSelector(ref.Value)
 	if err != nil {
@@ -56,11 +56,11 @@ func verifiedOnly(hits []build) ([]build, string) {
 	if len(good) == 0 || len(dropped) == 0 {
 		return hits, ""
 	}
-	newest := dropped[len(dropped)-1]
-	if newer := compareVersions(newest, good[len(good)-1].Version) > 0; newer || len(dropped) == 1 {
-		return good, fmt.Sprintf("left out %d kernels, among them %s, whose packages no signed index names; --allow-unverified takes them", len(dropped), newest)
+	what := dropped[0]
+	if len(dropped) > 1 {
+		what = fmt.Sprintf("%d kernels from %s to %s", len(dropped), what, dropped[len(dropped)-1])
 	}
-	return good, fmt.Sprintf("left out %d kernels, %s to %s, whose packages no signed index names; --allow-unverified takes them", len(dropped), dropped[0], newest)
+	return good, fmt.Sprintf("left out %s, which no signed index names in full; --allow-unverified takes them in", what)
 }
 
 // matching returns the builds of the ref's flavour that a selector speaks of.

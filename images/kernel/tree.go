@@ -220,10 +220,10 @@ func (t *tree) finish(c Candidate) (store.Filled, error) {
 	}
 	slices.SortFunc(files, func(a, b store.File) int { return cmp.Compare(a.Name, b.Name) })
 	if _, ok := t.files[imageFile]; !ok {
-		return store.Filled{}, fmt.Errorf("%s: no vmlinuz-%s in its packages", c.Version, t.release)
+		return store.Filled{}, fmt.Errorf("%s: no vmlinuz-%s among its files", c.Version, t.release)
 	}
 	if modules == 0 {
-		return store.Filled{}, fmt.Errorf("%s: no modules of %s in its packages", c.Version, t.release)
+		return store.Filled{}, fmt.Errorf("%s: no modules of %s among its files", c.Version, t.release)
 	}
 	return store.Filled{Digest: digest(files), Meta: c, Files: files}, nil
 }

@@ -49,7 +49,10 @@ func ParsePackages(r io.Reader, keep func(name string) bool) ([]Package, error) 
 			return nil, fmt.Errorf("line %d: %w", n, perr)
 		}
 		if err != nil { // the end
-			return p.out, p.end()
+			if err := p.end(); err != nil {
+				return nil, fmt.Errorf("line %d: %w", n, err)
+			}
+			return p.out, nil
 		}
 	}
 }

@@ -188,7 +188,7 @@ func writeManifest(dir string, made Filled) error {
 	if err != nil {
 		return fmt.Errorf("encode manifest: %w", err)
 	}
-	data, err := json.MarshalIndent(Entry{Digest: made.Digest, Meta: meta, Files: made.Files}, "", " ")
+	data, err := json.Marshal(Entry{Digest: made.Digest, Meta: meta, Files: made.Files})
 	if err != nil {
 		return fmt.Errorf("encode manifest: %w", err)
 	}
