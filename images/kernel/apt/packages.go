@@ -143,7 +143,8 @@ func validHash(s string) bool {
 	return strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// validPool reports whether a path stays below the archive's base URL.
+// validPool reports whether a path is that of a package below the archive's
+// base URL.
 func validPool(s string) bool {
-	return s != "" && !path.IsAbs(s) && path.Clean(s) == s && !strings.HasPrefix(s, "..") && !strings.ContainsAny(s, "?#%\\")
+	return strings.HasSuffix(s, ".deb") && path.Clean("/"+s) == "/"+s && !strings.ContainsAny(s, "?#%\\")
 }

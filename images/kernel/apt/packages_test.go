@@ -86,6 +86,7 @@ func FuzzParsePackages(f *testing.F) {
 	f.Add(someIndex)
 	f.Add("\n\n \nPackage:\n\nVersion: 1\n")
 	f.Add(strings.TrimSuffix(someIndex, someHash)) // good but for its end
+	f.Add("Package: a\nVersion: 0\nFilename: .\nSHA256: " + someHash)
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := ParsePackages(strings.NewReader(text), func(string) bool { return true })
 		if err != nil && got != nil {
