@@ -29,6 +29,7 @@ func (e *StreamError) Unwrap() error { return e.Err }
 // Limits bound what a stream may make its reader hold. A zero field means the
 // one of DefaultLimits.
 type Limits struct {
+	Bytes   int // bytes in the stream
 	Line    int // bytes in a line, without its end
 	Modules int // modules in hello
 	Probes  int // probes in hello
@@ -36,16 +37,19 @@ type Limits struct {
 	Logs    int // log lines in the stream
 }
 
-// DefaultLimits leave ample room for any suite: a hostile guest can make the
-// host hold some tens of megabytes, not more.
+// DefaultLimits leave ample room for any suite, and keep what a hostile guest
+// can make the host hold to tens of megabytes.
 func DefaultLimits() Limits {
-	return Limits{Line: 1 << 20, Modules: 1000, Probes: 5000, Rows: 200000, Logs: 100000}
+	return Limits{
+		Bytes: 64 << 20, Line: 1 << 20,
+		Modules: 1000, Probes: 5000, Rows: 200000, Logs: 100000,
+	}
 }
 
 func (l Limits) orDefault() Limits {
 	d := DefaultLimits()
 	for _, f := range []struct{ have, want *int }{
-		{&l.Line, &d.Line}, {&l.Modules, &d.Modules}, {&l.Probes, &d.Probes},
+		{&l.Bytes, &d.Bytes}, {&l.Line, &d.Line}, {&l.Modules, &d.Modules}, {&l.Probes, &d.Probes},
 		{&l.Rows, &d.Rows}, {&l.Logs, &d.Logs},
 	} {
 		if *f.have == 0 {
@@ -61,6 +65,7 @@ type Reader struct {
 	r     *bufio.Reader
 	limit Limits
 	line  int
+	bytes int
 	buf   []byte
 	state state
 	err   error
@@ -114,6 +119,9 @@ func (r *Reader) readLine() ([]byte, error) {
 	for {
 		part, err := r.r.ReadSlice('\n')
 		r.buf = append(r.buf, part...)
+		if r.bytes += len(part); r.bytes > r.limit.Bytes {
+			return nil, fmt.Errorf("stream of more than %d bytes", r.limit.Bytes)
+		}
 		if len(bytes.TrimSuffix(r.buf, []byte("\n"))) > r.limit.Line {
 			return nil, fmt.Errorf("line of more than %d bytes", r.limit.Line)
 		}
