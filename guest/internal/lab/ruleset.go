@@ -34,6 +34,7 @@ func NewRuleset() (*Ruleset, error) {
 
 // Add loads rules in one transaction: all of them or none.
 func (s *Ruleset) Add(rules ...Rule) error {
+	tables, chains := len(s.tables), len(s.chains)
 	for _, r := range rules {
 		chain := s.chain(r.Chain)
 		var exprs []expr.Any
@@ -49,6 +50,7 @@ func (s *Ruleset) Add(rules ...Rule) error {
 		s.conn.AddRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: []byte(r.meter())})
 	}
 	if err := s.conn.Flush(); err != nil {
+		s.tables, s.chains = s.tables[:tables], s.chains[:chains]
 		return fmt.Errorf("load rules: %w", err)
 	}
 	return nil

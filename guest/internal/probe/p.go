@@ -3,6 +3,8 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -230,6 +232,28 @@ func (p *P) LogLines(text string) int {
 		}
 	}
 	return n
+}
+
+// netnsNumber is the number by which the kernel names a namespace in its log. It
+// is an inode, handed out anew each time.
+var netnsNumber = regexp.MustCompile(`netns [0-9]+`)
+
+// LogText records the different lines of the kernel's log since the probe or
+// part began that contain text.
+func (p *P) LogText(subject, text string) {
+	p.drainLog()
+	var lines []string
+	for _, l := range p.lines[p.logFrom:] {
+		if strings.Contains(l.Text, text) {
+			lines = append(lines, netnsNumber.ReplaceAllString(l.Text, "netns N"))
+		}
+	}
+	slices.Sort(lines)
+	lines = slices.Compact(lines)
+	if len(lines) == 0 {
+		lines = []string{"none"}
+	}
+	p.record(subject, "text", observe.Text, strings.Join(lines, "; "))
 }
 
 func (p *P) drainLog() {

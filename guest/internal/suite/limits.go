@@ -12,8 +12,8 @@ const limitsSource = "nf_conntrack_standalone_init_sysctl in nf_conntrack_standa
 var limits = []probe.Probe{
 	{
 		Name:     "limits/defaults",
-		Question: "How many entries a bucket does the kernel allow by default, and how many expectations?",
-		Source:   "nf_conntrack_init_start in nf_conntrack_core.c",
+		Question: "How many entries a bucket does the kernel allow by default, and what else does it do unasked: loose pickup, events, automatic helpers?",
+		Source:   "nf_conntrack_init_start in nf_conntrack_core.c; nf_ct_events in nf_conntrack_standalone.c; Documentation/networking/nf_conntrack-sysctl.rst",
 		Only:     probe.Initial,
 		Run: func(p *probe.P) {
 			// The sizes themselves follow from the memory that the kernel's own
@@ -21,6 +21,9 @@ var limits = []probe.Probe{
 			buckets, limit := number(p, bucketsSysctl), number(p, maxSysctl)
 			p.Count("max", "per-bucket", limit/buckets)
 			p.Text("loose", "value", read(p, looseSysctl))
+			p.Text("events", "value", read(p, "net.netfilter.nf_conntrack_events"))
+			_, err := lab.ReadSysctl("net.netfilter.nf_conntrack_helper")
+			p.Errno("automatic-helpers", err)
 		},
 	},
 	{

@@ -1,0 +1,71 @@
+package suite
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
+)
+
+// The heads are what a reader has of a probe.
+func TestHeads(t *testing.T) {
+	seen := map[string]bool{}
+	for _, h := range Listing().Probes {
+		if seen[h.Name] {
+			t.Errorf("%s is there twice", h.Name)
+		}
+		seen[h.Name] = true
+		if strings.Count(h.Name, "/") != 1 {
+			t.Errorf("%s is not family/probe", h.Name)
+		}
+		if !strings.Contains(h.Question, "?") {
+			t.Errorf("%s asks nothing: %q", h.Name, h.Question)
+		}
+		if h.Source == "" {
+			t.Errorf("%s names no source", h.Name)
+		}
+	}
+}
+
+func TestSelect(t *testing.T) {
+	all := len(probe.Cases(All()))
+	for _, test := range []struct {
+		patterns []string
+		want     string // the first chosen
+		count    int
+	}{
+		{nil, "baseline/ten-syns", all},
+		{[]string{"*"}, "baseline/ten-syns", all},
+		{[]string{"baseline"}, "baseline/ten-syns", 8},
+		{[]string{"baseline/"}, "baseline/ten-syns", 8},
+		{[]string{"loose/on"}, "loose/on", 1},
+		{[]string{"loose/on@child"}, "loose/on@child", 1},
+		{[]string{"loose/on*", "loose/on"}, "loose/on", 4},
+	} {
+		got, err := Select(Options{Patterns: test.patterns})
+		if err != nil {
+			t.Errorf("Select(%q): %v", test.patterns, err)
+			continue
+		}
+		if len(got) != test.count || got[0].Name() != test.want {
+			t.Errorf("Select(%q) = %d probes from %s, want %d from %s", test.patterns, len(got), got[0].Name(), test.count, test.want)
+		}
+	}
+	if _, err := Select(Options{Patterns: []string{"loose/on", "lose/*"}}); err == nil || !strings.Contains(err.Error(), `"lose/*"`) {
+		t.Errorf("Select of an unknown probe: %v, want an error that names it", err)
+	}
+}
+
+func TestShuffleKeepsAll(t *testing.T) {
+	a, _ := Select(Options{Shuffle: true, Seed: 1})
+	b, _ := Select(Options{Shuffle: true, Seed: 1})
+	plain, _ := Select(Options{})
+	same, moved := true, false
+	for i := range a {
+		same = same && a[i].Name() == b[i].Name()
+		moved = moved || a[i].Name() != plain[i].Name()
+	}
+	if !same || !moved || len(a) != len(plain) {
+		t.Errorf("shuffle: same order for one seed %v, another order than unshuffled %v, %d of %d probes", same, moved, len(a), len(plain))
+	}
+}
