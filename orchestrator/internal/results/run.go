@@ -1,44 +1,84 @@
 package results
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
-// Format is the version of a run directory's layout. Open refuses another.
-const Format = 1
+// Schema is the version of the files in a run directory. Open refuses another.
+const Schema = 1
 
-// Plan is what a run sets out to do and how: run.json.
+// Names of the files in a run directory, and in each of its cells' directories.
+const (
+	PlanFile      = "run.json"
+	CellFile      = "cell.json"
+	RowsFile      = "rows.jsonl"
+	ConsoleFile   = "console.log"
+	KernelLogFile = "kernel.log"
+	LatestLink    = "latest" // beside the runs: a link to the one begun last
+)
+
+// Plan is run.json: what a run set out to do, and when it ended.
 type Plan struct {
-	Format   int       `json:"format"`         // set by Create
-	Tool     string    `json:"tool"`           // version of ctmatrix
-	Argv     []string  `json:"argv,omitempty"` // as the user called it
-	Probes   []string  `json:"probes"`         // the selection: globs of probe names
-	Started  time.Time `json:"started"`        // set by Create
-	Finished time.Time `json:"finished,omitzero"`
-	Cells    []Planned `json:"cells"`
+	Schema    int            `json:"schema"`
+	Tool      string         `json:"tool"` // version of ctmatrix
+	Argv      []string       `json:"argv"`
+	Started   time.Time      `json:"started"`            // UTC
+	Finished  *time.Time     `json:"finished,omitempty"` // nil while the run is going on, and for ever where it was cut short
+	Selection Selection      `json:"selection"`
+	Cells     []Planned      `json:"cells"`
+	Probes    []observe.Head `json:"probes"` // the probes selected
 }
 
-// Planned is a cell before it ran. Dir is its directory below the run's.
+// Selection is what the user asked for, as it was asked.
+type Selection struct {
+	Kernels  []string `json:"kernels"`
+	Probes   []string `json:"probes"`
+	Variants []string `json:"variants"`
+}
+
+// Planned is a cell before it ran. Of its kernel at least the ref is known.
 type Planned struct {
-	Dir     string `json:"dir"` // set by Create
-	ID      string `json:"id"`
+	Dir     string `json:"dir"` // name of its directory; Create makes it up
+	ID      string `json:"id,omitempty"`
 	Kernel  Kernel `json:"kernel"`
 	Variant string `json:"variant"`
 }
 
-// Result is a cell and its rows, sorted by name.
-type Result struct {
-	Dir  string // below the run's directory; empty where nothing is on disk
-	Cell Cell
+// CellRows is a cell and the rows it recorded, sorted by name.
+type CellRows struct {
+	Cell
+	Dir  string // name of its directory in the run's
 	Rows []observe.Row
 }
 
-// Loaded is a run read back: one result for each planned cell, in the order of
-// the plan. A cell that did not finish has the outcome missing and no rows.
-type Loaded struct {
-	Dir     string
-	Plan    Plan
-	Results []Result
+// Run is a run directory as read back: one CellRows for each planned cell, in
+// the order of the plan. A cell that has not been written is missing.
+type Run struct {
+	Dir   string
+	Plan  Plan
+	Cells []CellRows
 }
+
+// ErrNotFound is the cause of Find's error where nothing answers to the name.
+var ErrNotFound = errors.New("no such run, cell or kernel")
+
+// FileError says which file of a run directory is wrong, where and why.
+type FileError struct {
+	Path string
+	Line int // 0 where the error is not of one line
+	Err  error
+}
+
+func (e *FileError) Error() string {
+	if e.Line > 0 {
+		return fmt.Sprintf("%s:%d: %v", e.Path, e.Line, e.Err)
+	}
+	return fmt.Sprintf("%s: %v", e.Path, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *FileError) Unwrap() error { return e.Err }

@@ -1,0 +1,36 @@
+// Package render writes tables and differences for people and for programs. It
+// is pure: it writes to an io.Writer and knows no terminal, clock or file. All
+// that comes from a guest is escaped on its way out.
+package render
+
+import (
+	"io"
+	"time"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
+)
+
+// Options say how text is laid out.
+type Options struct {
+	Width int  // columns of the terminal; 0 stands for 80, less than 40 for 40
+	Color bool // whether to write SGR sequences; the caller asks the terminal and NO_COLOR
+}
+
+// Summary is what the last line says beside counts.
+type Summary struct {
+	Elapsed time.Duration // of the run; 0 where unknown
+	Dir     string        // where the results are; "" where nowhere
+}
+
+// Text writes what differs between neighbouring kernels of t, what could not be
+// compared, and a line of counts. Of what is equal it says nothing.
+func Text(w io.Writer, t *table.Table, s Summary, o Options) error { return nil }
+
+// DiffText writes what differs between the two tables of d.
+func DiffText(w io.Writer, d *table.Difference, o Options) error { return nil }
+
+// JSON writes the same as Text for a program: one Report.
+func JSON(w io.Writer, t *table.Table, s Summary) error { return nil }
+
+// DiffJSON writes the same as DiffText for a program: one DiffReport.
+func DiffJSON(w io.Writer, d *table.Difference) error { return nil }
