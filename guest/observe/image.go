@@ -26,7 +26,14 @@ type Manifest struct {
 	Release string         `json:"release"`
 	Files   []ManifestFile `json:"files"`   // dependencies before dependents
 	Builtin []string       `json:"builtin"` // wanted, and part of the image
+	Merged  []MergedModule `json:"merged"`  // wanted, and part of another module of this kernel
 	Missing []string       `json:"missing"` // wanted, and nowhere to be found
+}
+
+// MergedModule is a module of older kernels whose content another one has here.
+type MergedModule struct {
+	Name string `json:"name"`
+	Into string `json:"into"` // loaded in its place
 }
 
 // ManifestFile is one module file in ModuleDir.
