@@ -1,11 +1,201 @@
 package results
 
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+)
+
+// Bounds on what Open reads of one run.
+const (
+	maxJSON  = 64 << 20  // bytes in run.json or cell.json
+	maxRows  = 256 << 20 // bytes in rows.jsonl
+	maxCells = 10000
+)
+
 // Open reads a run directory. It is held to bounds and believed in nothing:
 // run directories come from other machines. The error is a *FileError.
-func Open(dir string) (*Run, error) { return nil, errUnfinished }
+func Open(dir string) (*Run, error) {
+	path := filepath.Join(dir, PlanFile)
+	data, err := readBounded(path, maxJSON)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := parsePlan(data)
+	if err != nil {
+		return nil, inFile(path, data, err)
+	}
+	run := &Run{Dir: dir, Plan: plan}
+	for _, c := range plan.Cells {
+		cell, err := openCell(dir, c)
+		if err != nil {
+			return nil, err
+		}
+		run.Cells = append(run.Cells, cell)
+	}
+	return run, nil
+}
 
-// Find returns the run that arg names, as a user writes it: the path of a run
-// directory or of a cell's directory in one, the name of one below root,
-// "latest", or a kernel of the latest run, by ref, label, version or release.
-// A cell or a kernel gives a Run with only the cells that it names.
-func Find(root, arg string) (*Run, error) { return nil, errUnfinished }
+func openCell(dir string, planned Planned) (CellRows, error) {
+	path := filepath.Join(dir, planned.Dir, CellFile)
+	data, err := readBounded(path, maxJSON)
+	if errors.Is(err, fs.ErrNotExist) {
+		return CellRows{Dir: planned.Dir, Cell: Cell{
+			ID: planned.ID, Kernel: planned.Kernel, Variant: planned.Variant,
+			Outcome: CellMissing, Reason: "has not been run",
+		}}, nil
+	}
+	if err != nil {
+		return CellRows{}, err
+	}
+	c := CellRows{Dir: planned.Dir}
+	if c.Cell, err = parseCell(data); err != nil {
+		return CellRows{}, inFile(path, data, err)
+	}
+	path = filepath.Join(dir, planned.Dir, RowsFile)
+	if data, err = readBounded(path, maxRows); err != nil {
+		return CellRows{}, err
+	}
+	var line int
+	if c.Rows, line, err = parseRows(data); err != nil {
+		return CellRows{}, &FileError{Path: path, Line: line, Err: err}
+	}
+	return c, nil
+}
+
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, pathError(path, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, pathError(path, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, &FileError{Path: path, Err: fmt.Errorf("more than %d bytes", limit)}
+	}
+	return data, nil
+}
+
+// pathError is a FileError that says the path once.
+func pathError(path string, err error) error {
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		err = p.Err
+	}
+	return &FileError{Path: path, Err: err}
+}
+
+// inFile is a FileError with the line that encoding/json blames, if any.
+func inFile(path string, data []byte, err error) error {
+	offset := int64(-1)
+	if s := (*json.SyntaxError)(nil); errors.As(err, &s) {
+		offset = s.Offset
+	}
+	if t := (*json.UnmarshalTypeError)(nil); errors.As(err, &t) {
+		offset = t.Offset
+	}
+	e := &FileError{Path: path, Err: err}
+	if offset >= 0 && offset <= int64(len(data)) {
+		e.Line = 1 + bytes.Count(data[:offset], []byte("\n"))
+	}
+	return e
+}
+
+// strict decodes all of data, and nothing that it does not know.
+func strict(data []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("something follows the JSON value")
+	}
+	return nil
+}
+
+func parsePlan(data []byte) (Plan, error) {
+	var head struct {
+		Schema int `json:"schema"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return Plan{}, err
+	}
+	if head.Schema != Schema {
+		return Plan{}, fmt.Errorf("schema %d, this ctmatrix reads schema %d", head.Schema, Schema)
+	}
+	var plan Plan
+	if err := strict(data, &plan); err != nil {
+		return Plan{}, err
+	}
+	if len(plan.Cells) > maxCells {
+		return Plan{}, fmt.Errorf("%d cells, more than %d", len(plan.Cells), maxCells)
+	}
+	seen := map[string]bool{}
+	for _, c := range plan.Cells {
+		if c.Dir == "" || c.Dir != safeBytes(c.Dir) {
+			return Plan{}, fmt.Errorf("%q cannot name a cell's directory", c.Dir)
+		}
+		if seen[c.Dir] {
+			return Plan{}, fmt.Errorf("cell directory %s twice", c.Dir)
+		}
+		seen[c.Dir] = true
+	}
+	return plan, nil
+}
+
+func parseCell(data []byte) (Cell, error) {
+	var cell Cell
+	if err := strict(data, &cell); err != nil {
+		return Cell{}, err
+	}
+	switch cell.Outcome {
+	case CellOK, CellFailed, CellCrashed, CellMissing:
+	default:
+		return Cell{}, fmt.Errorf("unknown cell outcome %q", cell.Outcome)
+	}
+	seen := map[string]bool{}
+	for _, p := range cell.Probes {
+		if !p.Outcome.Valid() {
+			return Cell{}, fmt.Errorf("probe %q: unknown outcome %q", p.Name, p.Outcome)
+		}
+		if seen[p.Name] {
+			return Cell{}, fmt.Errorf("probe %q twice", p.Name)
+		}
+		seen[p.Name] = true
+	}
+	return cell, nil
+}
+
+// parseRows reads rows.jsonl. With an error comes the number of its line.
+func parseRows(data []byte) (rows []observe.Row, line int, err error) {
+	for len(data) > 0 {
+		line++
+		text, rest, ended := bytes.Cut(data, []byte("\n"))
+		if !ended {
+			return nil, line, errors.New("line is cut short")
+		}
+		data = rest
+		var row observe.Row
+		if err := strict(text, &row); err != nil {
+			return nil, line, err
+		}
+		if err := row.Check(); err != nil {
+			return nil, line, err
+		}
+		if n := len(rows); n > 0 && rows[n-1].Name >= row.Name {
+			return nil, line, fmt.Errorf("row %s after %s: rows are sorted and each is there once", row.Name, rows[n-1].Name)
+		}
+		rows = append(rows, row)
+	}
+	return rows, line, nil
+}
