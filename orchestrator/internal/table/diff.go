@@ -1,17 +1,30 @@
 package table
 
+import (
+	"cmp"
+	"slices"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+)
+
 // Difference is how table B differs from table A, column by column.
 type Difference struct {
 	A, B  *Table
 	Pairs []Pair // columns that are compared, by B
 	OnlyA []int  // columns of A without a partner
 	OnlyB []int  // columns of B without a partner
-	// Rows differ in at least one pair; by name.
+	// Rows differ in at least one pair; by name. As in Change, a probe that is
+	// recorded on one side and unsupported on the other is one row, of the
+	// probe's name.
 	Rows []DiffRow
 	// Vanished and New are rows of probes that both sides recorded, which only
 	// A or only B has.
 	Vanished, New []string
-	Residue       []Uncompared
+	// ProbesA and ProbesB are probes that only A or only B has anywhere: the
+	// runs selected other probes, or are of different suites.
+	ProbesA, ProbesB []string
+	Cells            []int // pairs of which a cell's outcome is not ok
+	Residue          []Uncompared
 }
 
 // Pair is a column of A and one of B that are compared, and why.
@@ -31,10 +44,13 @@ const (
 	ByChoice  Match = "choice"  // each side has only this one
 )
 
-// DiffRow is one row's values, old and new, parallel to Difference.Pairs.
+// DiffRow is one row's values, old and new, parallel to Difference.Pairs. In a
+// pair that does not compare the row, both are what they are, and Differs is
+// false.
 type DiffRow struct {
 	Name, Probe string
 	Old, New    []Value
+	Differs     []bool
 }
 
 // Uncompared is a probe that one side of some pairs gives no behaviour for.
@@ -47,4 +63,166 @@ type Uncompared struct {
 // Diff compares two tables: the same kernel under the same variant, by version,
 // else by ref, else by series. Where each side has a single column, these are
 // compared whatever they are: that is how two kernels of one run are.
-func Diff(a, b *Table) *Difference { return &Difference{A: a, B: b} }
+func Diff(a, b *Table) *Difference {
+	d := &Difference{A: a, B: b}
+	d.match()
+	for i, p := range d.Pairs {
+		if a.Columns[p.A].Outcome != results.CellOK || b.Columns[p.B].Outcome != results.CellOK {
+			d.Cells = append(d.Cells, i)
+		}
+	}
+	d.compare()
+	return d
+}
+
+// Changes counts what differs: rows that changed, vanished or are new.
+func (d *Difference) Changes() int { return len(d.Rows) + len(d.Vanished) + len(d.New) }
+
+// Failed reports whether something that both sides were to answer could not be
+// compared.
+func (d *Difference) Failed() bool { return len(d.Cells)+len(d.Residue) > 0 }
+
+func (d *Difference) match() {
+	usedA, usedB := make([]bool, len(d.A.Columns)), make([]bool, len(d.B.Columns))
+	try := func(by Match, key func(Column) string) {
+		for j, b := range d.B.Columns {
+			i := sole(d.A.Columns, usedA, key, key(b))
+			if usedB[j] || i < 0 || sole(d.B.Columns, usedB, key, key(b)) != j {
+				continue
+			}
+			usedA[i], usedB[j] = true, true
+			d.Pairs = append(d.Pairs, Pair{A: i, B: j, By: by})
+		}
+	}
+	try(ByVersion, func(c Column) string { return buildKey(c.Cell) + " " + version(c.Kernel) })
+	try(ByRef, func(c Column) string { return buildKey(c.Cell) + " " + c.Kernel.Ref })
+	try(BySeries, func(c Column) string { return seriesKey(c.Cell) })
+	if len(d.A.Columns) == 1 && len(d.B.Columns) == 1 {
+		try(ByChoice, func(Column) string { return "" })
+	}
+	slices.SortFunc(d.Pairs, func(x, y Pair) int { return cmp.Compare(x.B, y.B) })
+	d.OnlyA, d.OnlyB = unused(usedA), unused(usedB)
+}
+
+// sole returns the only unused column with the key, -1 where there are none or
+// several.
+func sole(columns []Column, used []bool, key func(Column) string, want string) int {
+	at := -1
+	for i, c := range columns {
+		if used[i] || key(c) != want {
+			continue
+		}
+		if at >= 0 {
+			return -1
+		}
+		at = i
+	}
+	return at
+}
+
+func unused(used []bool) []int {
+	var out []int
+	for i, u := range used {
+		if !u {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// compare walks the probes of both tables side by side.
+func (d *Difference) compare() {
+	a, b := d.A.Probes, d.B.Probes
+	for len(a) > 0 || len(b) > 0 {
+		switch {
+		case len(b) == 0 || len(a) > 0 && a[0].Name < b[0].Name:
+			d.ProbesA = append(d.ProbesA, a[0].Name)
+			a = a[1:]
+		case len(a) == 0 || b[0].Name < a[0].Name:
+			d.ProbesB = append(d.ProbesB, b[0].Name)
+			b = b[1:]
+		default:
+			d.compareProbe(a[0], b[0])
+			a, b = a[1:], b[1:]
+		}
+	}
+}
+
+func (d *Difference) compareProbe(a, b Probe) {
+	for i, p := range d.Pairs {
+		d.addResidue(i, a.Name, a.Outcomes[p.A], b.Outcomes[p.B])
+	}
+	d.compareRow(Row{Name: a.Name, Probe: a.Name, Values: a.Outcomes}, b.Outcomes)
+	rowsA, rowsB := d.A.rowsOf(a.Name), d.B.rowsOf(a.Name)
+	for len(rowsA) > 0 || len(rowsB) > 0 {
+		switch {
+		case len(rowsB) == 0 || len(rowsA) > 0 && rowsA[0].Name < rowsB[0].Name:
+			d.onlyOne(&d.Vanished, rowsA[0], b.Outcomes, Pair.old, Pair.new)
+			rowsA = rowsA[1:]
+		case len(rowsA) == 0 || rowsB[0].Name < rowsA[0].Name:
+			d.onlyOne(&d.New, rowsB[0], a.Outcomes, Pair.new, Pair.old)
+			rowsB = rowsB[1:]
+		default:
+			d.compareRow(rowsA[0], rowsB[0].Values)
+			rowsA, rowsB = rowsA[1:], rowsB[1:]
+		}
+	}
+}
+
+func (p Pair) old() int { return p.A }
+func (p Pair) new() int { return p.B }
+
+// onlyOne notes a row that one side lacks, if some pair has it on the one side
+// and its probe recorded on the other.
+func (d *Difference) onlyOne(list *[]string, row Row, other []Value, mine, theirs func(Pair) int) {
+	for _, p := range d.Pairs {
+		if row.Values[mine(p)].Status == Recorded && other[theirs(p)].Status == Recorded {
+			*list = append(*list, row.Name)
+			return
+		}
+	}
+}
+
+// compareRow notes a row, or a probe as a whole, that differs in some pair.
+func (d *Difference) compareRow(a Row, b []Value) {
+	whole := a.Name == a.Probe
+	r := DiffRow{Name: a.Name, Probe: a.Probe}
+	differs := false
+	for _, p := range d.Pairs {
+		old, new := a.Values[p.A], b[p.B]
+		both := old.Status == Recorded && new.Status == Recorded
+		if whole {
+			both = old.Status.Behaviour() && new.Status.Behaviour()
+		}
+		differ := both && !old.Equal(new)
+		// A row that the other side recorded without is gone or new there.
+		differ = differ || !whole && old.Status == Recorded && new.Status == Absent
+		differ = differ || !whole && old.Status == Absent && new.Status == Recorded
+		r.Old, r.New, r.Differs = append(r.Old, old), append(r.New, new), append(r.Differs, differ)
+		differs = differs || differ
+	}
+	if differs {
+		d.Rows = append(d.Rows, r)
+	}
+}
+
+func (d *Difference) addResidue(pair int, probe string, old, new Value) {
+	p := d.Pairs[pair]
+	cells := d.A.Columns[p.A].Outcome == results.CellOK && d.B.Columns[p.B].Outcome == results.CellOK
+	if old.Status.Behaviour() && new.Status.Behaviour() {
+		return
+	}
+	if !cells && !said(old) && !said(new) {
+		return // never ran, and Cells says why
+	}
+	for i := len(d.Residue) - 1; i >= 0 && d.Residue[i].Probe == probe; i-- {
+		if u := &d.Residue[i]; u.Old == old && u.New == new {
+			u.Pairs = append(u.Pairs, pair)
+			return
+		}
+	}
+	d.Residue = append(d.Residue, Uncompared{Probe: probe, Pairs: []int{pair}, Old: old, New: new})
+}
+
+// said reports whether v tells of a failure of the probe itself.
+func said(v Value) bool { return v.Status == Broken || v.Status == Crashed }

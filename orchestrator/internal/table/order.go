@@ -1,0 +1,189 @@
+package table
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	debversion "github.com/knqyf263/go-deb-version"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+)
+
+// Edges are the neighbours: every column but the first of its lane, with its
+// parent, in the order of columns. Kernels form a tree: releases of a stable
+// series follow each other, and a series hangs from the first release, as far
+// as the table has it, of the series before. So a fix that was backported shows
+// where it went in, not between the end of one series and the start of the
+// next. Builds of another architecture or flavour hang from each other's first.
+func (t *Table) Edges() []Edge { return t.edges(t.all()) }
+
+func (t *Table) all() []int {
+	all := make([]int, len(t.Columns))
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// edges is Edges in the table that has only the given columns, in order.
+func (t *Table) edges(columns []int) []Edge {
+	var out []Edge
+	for at := 1; at < len(columns); at++ {
+		to := columns[at]
+		if from, ok := t.before(columns[:at], to); ok {
+			out = append(out, Edge{From: from, To: to})
+		}
+	}
+	return out
+}
+
+// before returns the column that comes before col in the tree. The last of the
+// earlier columns is in col's series, or in the series before.
+func (t *Table) before(earlier []int, col int) (int, bool) {
+	last := earlier[len(earlier)-1]
+	a, b := &t.Columns[last].Cell, &t.Columns[col].Cell
+	if a.Variant != b.Variant {
+		return 0, false
+	}
+	same := sameSeries
+	switch {
+	case sameSeries(a, b):
+		return last, true
+	case !sameBuild(a, b):
+		same = func(x, y *results.Cell) bool { return sameBuild(x, y) && x.Variant == y.Variant }
+	}
+	first := last
+	for _, c := range slices.Backward(earlier) {
+		if !same(&t.Columns[c].Cell, a) {
+			break
+		}
+		first = c
+	}
+	return first, true
+}
+
+// sameBuild reports whether two kernels are of the same architecture and
+// flavour.
+func sameBuild(a, b *results.Cell) bool {
+	return a.Kernel.Arch == b.Kernel.Arch && a.Kernel.Flavour == b.Kernel.Flavour
+}
+
+func sameSeries(a, b *results.Cell) bool {
+	return a.Variant == b.Variant && sameBuild(a, b) && series(a.Kernel) == series(b.Kernel)
+}
+
+var leadingSeries = regexp.MustCompile(`^[0-9]+\.[0-9]+`)
+
+func series(k results.Kernel) string {
+	return cmp.Or(k.Series, leadingSeries.FindString(version(k)), version(k))
+}
+
+func version(k results.Kernel) string { return cmp.Or(k.Version, k.Release, k.Label, k.Ref) }
+
+// sortCells puts results in the order of columns: variants and builds in the
+// order in which they come, series by their first release, releases by version.
+func sortCells(res []results.CellRows) {
+	rank := map[string]int{}
+	for _, r := range res {
+		for _, key := range []string{variantKey(r.Cell), buildKey(r.Cell)} {
+			if _, ok := rank[key]; !ok {
+				rank[key] = len(rank)
+			}
+		}
+	}
+	first := map[string]string{}
+	for _, r := range res {
+		key := seriesKey(r.Cell)
+		if v, ok := first[key]; !ok || compareVersions(version(r.Cell.Kernel), v) < 0 {
+			first[key] = version(r.Cell.Kernel)
+		}
+	}
+	slices.SortStableFunc(res, func(a, b results.CellRows) int {
+		return cmp.Or(
+			cmp.Compare(rank[variantKey(a.Cell)], rank[variantKey(b.Cell)]),
+			cmp.Compare(rank[buildKey(a.Cell)], rank[buildKey(b.Cell)]),
+			compareVersions(first[seriesKey(a.Cell)], first[seriesKey(b.Cell)]),
+			cmp.Compare(series(a.Cell.Kernel), series(b.Cell.Kernel)),
+			compareVersions(version(a.Cell.Kernel), version(b.Cell.Kernel)),
+		)
+	})
+}
+
+func variantKey(c results.Cell) string { return fmt.Sprintf("%q", c.Variant) }
+
+func buildKey(c results.Cell) string {
+	return fmt.Sprintf("%q %q %q", c.Variant, c.Kernel.Arch, c.Kernel.Flavour)
+}
+
+func seriesKey(c results.Cell) string { return buildKey(c) + fmt.Sprintf(" %q", series(c.Kernel)) }
+
+// candidate is how upstream writes what Debian writes as ~rc.
+var candidate = regexp.MustCompile(`-rc([0-9])`)
+
+// compareVersions compares as Debian does, 7.3~rc7 before 7.3. What Debian
+// would not call a version comes first, byte by byte.
+func compareVersions(a, b string) int {
+	va, errA := debversion.NewVersion(candidate.ReplaceAllString(a, "~rc$1"))
+	vb, errB := debversion.NewVersion(candidate.ReplaceAllString(b, "~rc$1"))
+	switch {
+	case errA != nil && errB != nil:
+		return cmp.Compare(a, b)
+	case errA != nil:
+		return -1
+	case errB != nil:
+		return 1
+	}
+	return va.Compare(vb)
+}
+
+// labels names each result: the kernel's label, or as much more as it takes to
+// be unique.
+func labels(res []results.CellRows) []string {
+	type form func(results.Cell) string
+	join := func(parts ...string) string {
+		return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
+	}
+	short := func(c results.Cell) string { return cmp.Or(c.Kernel.Label, version(c.Kernel)) }
+	full := func(c results.Cell) string { return version(c.Kernel) }
+	flavour := func(f form) form {
+		return func(c results.Cell) string { return join(f(c), c.Kernel.Flavour) }
+	}
+	arch := func(f form) form { return func(c results.Cell) string { return join(f(c), c.Kernel.Arch) } }
+	forms := []form{short, full, flavour(short), flavour(full), arch(flavour(full))}
+
+	variants := map[string]bool{}
+	for _, r := range res {
+		variants[r.Cell.Variant] = true
+	}
+	kernels := make([]string, len(res))
+	for i := range res {
+		for _, f := range forms {
+			if kernels[i] = f(res[i].Cell); uniqueForm(res, i, f) {
+				break
+			}
+		}
+	}
+	used := map[string]int{}
+	for i, r := range res {
+		if len(variants) > 1 {
+			kernels[i] += "+" + cmp.Or(r.Cell.Variant, "default")
+		}
+		if used[kernels[i]]++; used[kernels[i]] > 1 {
+			kernels[i] += fmt.Sprintf("#%d", used[kernels[i]])
+		}
+	}
+	return kernels
+}
+
+// uniqueForm reports whether f tells result i from every other of its variant.
+func uniqueForm(res []results.CellRows, i int, f func(results.Cell) string) bool {
+	for j, other := range res {
+		if j != i && other.Cell.Variant == res[i].Cell.Variant && f(other.Cell) == f(res[i].Cell) {
+			return false
+		}
+	}
+	return true
+}
