@@ -24,7 +24,24 @@ type Summary struct {
 
 // Text writes what differs between neighbouring kernels of t, what could not be
 // compared, and a line of counts. Of what is equal it says nothing.
-func Text(w io.Writer, t *table.Table, s Summary, o Options) error { return nil }
+func Text(w io.Writer, t *table.Table, s Summary, o Options) error {
+	r := newReport(newPrinter(o), t)
+	groups, residue := t.Groups(), t.Residue()
+	r.kernels()
+	for _, b := range blocks(groups) {
+		r.block(b)
+	}
+	r.verdict(groups, residue)
+	r.residue(residue)
+	r.unsupported()
+	changes := 0
+	for _, g := range groups {
+		changes += len(g.Changes)
+	}
+	r.counts(changes, s)
+	_, err := w.Write(r.p.buf.Bytes())
+	return err
+}
 
 // DiffText writes what differs between the two tables of d.
 func DiffText(w io.Writer, d *table.Difference, o Options) error { return nil }

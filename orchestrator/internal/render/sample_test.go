@@ -1,0 +1,135 @@
+package render
+
+import (
+	"bufio"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
+)
+
+// sample is a run made from rows of a real one (testdata/rows.txt), with edits.
+type sample struct {
+	t     *testing.T
+	rows  []observe.Row
+	cells []results.CellRows
+}
+
+func newSample(t *testing.T, versions ...string) *sample {
+	t.Helper()
+	f, err := os.Open("testdata/rows.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s := &sample{t: t}
+	for in := bufio.NewScanner(f); in.Scan(); {
+		part := strings.SplitN(in.Text(), " ", 3)
+		s.rows = append(s.rows, observe.Row{Name: part[0], Kind: observe.Kind(part[1]), Value: part[2]})
+	}
+	for _, v := range versions {
+		s.cells = append(s.cells, results.CellRows{Cell: s.cell(v), Rows: slices.Clone(s.rows)})
+	}
+	return s
+}
+
+func (s *sample) cell(version string) results.Cell {
+	label, _, _ := strings.Cut(version, "-")
+	parts := strings.FieldsFunc(label, func(r rune) bool { return r == '.' || r == '~' })
+	series := parts[0] + "." + parts[1]
+	release := label + "+deb13-cloud-amd64"
+	if series == "5.10" || series == "6.1" {
+		release = series + ".0-46-cloud-amd64"
+	}
+	c := results.Cell{
+		Kernel: results.Kernel{
+			Ref: "debian:" + series, Label: label, Release: release, Version: version,
+			Series: series, Flavour: "cloud", Arch: "amd64", Source: "debian", Verified: true,
+		},
+		Variant: "default", Outcome: results.CellOK,
+	}
+	count := map[string]int{}
+	for _, r := range s.rows {
+		count[r.Probe()]++
+	}
+	for _, name := range slices.Sorted(maps.Keys(count)) {
+		c.Probes = append(c.Probes, results.Probe{Name: name, Outcome: observe.Recorded, Rows: count[name]})
+	}
+	return c
+}
+
+// set gives a row another value in some cells.
+func (s *sample) set(name, value string, cells ...int) *sample {
+	s.t.Helper()
+	for _, c := range cells {
+		at := slices.IndexFunc(s.cells[c].Rows, func(r observe.Row) bool { return r.Name == name })
+		if at < 0 {
+			s.t.Fatalf("no row %s", name)
+		}
+		s.cells[c].Rows[at].Value = value
+	}
+	return s
+}
+
+// both sets a row of a probe in the initial and in a child namespace.
+func (s *sample) both(probe, attr, value string, cells ...int) *sample {
+	s.t.Helper()
+	return s.set(probe+"/"+attr, value, cells...).set(probe+"@child/"+attr, value, cells...)
+}
+
+// outcome ends a probe otherwise than recorded, and takes its rows.
+func (s *sample) outcome(probe string, o observe.Outcome, reason string, cells ...int) *sample {
+	for _, c := range cells {
+		cell := &s.cells[c]
+		for i := range cell.Probes {
+			if cell.Probes[i].Name == probe {
+				cell.Probes[i] = results.Probe{Name: probe, Outcome: o, Reason: reason}
+			}
+		}
+		cell.Rows = slices.DeleteFunc(cell.Rows, func(r observe.Row) bool { return r.Probe() == probe })
+	}
+	return s
+}
+
+func (s *sample) table() *table.Table { return table.New(s.cells, heads) }
+
+var heads = []observe.Head{
+	{
+		Name: "table-full/syn", Path: "peer → box → peer",
+		Question: "What becomes of ten SYNs when the table has room for seven?",
+		Sysctls:  []string{"net.netfilter.nf_conntrack_max=7"},
+		Rules:    []string{"table ip ct { chain raw { type filter hook prerouting priority raw; counter } }"},
+		Needs:    []string{"nf_conntrack", "nft_ct"},
+		Source:   "net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc",
+	},
+	{Name: "limits/defaults", Path: "none", Question: "How large is the table by default, and may loose pickup happen?"},
+	{
+		Name: "send-errno/table-full", Path: "box → peer",
+		Question: "Which error does a program get for a packet that it sends itself while the table is full, by kind of socket and by the way it sends?",
+	},
+}
+
+// four is what the report is for: a few changes over four series.
+func four(t *testing.T) *sample {
+	s := newSample(t, "7.3.4-1", "5.10.262-1", "6.12.117-1", "6.1.192-2")
+	const new, oldest, mid = 0, 1, 2
+	s.set("limits/defaults/max.per-bucket", "4", oldest)
+	s.both("table-full/syn", "syn.class", "10 new", mid, new)
+	s.both("table-full/syn", "syn.entry", "10 tcp SYN_SENT unreplied", mid, new)
+	s.both("table-full/syn", "syn.entries", "10", mid, new)
+	s.both("table-full/syn", "table.drop", "0", mid, new)
+	s.both("table-full/syn", "log.table-full", "0", new)
+	s.set("send-errno/table-full/udp-sendto.errno", "ENOBUFS", mid, new)
+	s.set("send-errno/table-full/udp-sendto.errno", "EPERM", oldest)
+	s.set("loose/on/ack.class", "1 invalid, 2 new, 7 established, 3 related, 4 untracked, 1 new again", new)
+	s.outcome("enable/flowtable", observe.Unsupported, "no module nf_flow_table", oldest)
+	s.outcome("enable/flowtable@child", observe.Unsupported, "no module nf_flow_table", oldest)
+	s.outcome("table-full/flood", observe.Broken, "left behind: 3 conntrack entries", mid)
+	s.outcome("table-full/flood@child", observe.Broken, "left behind: 3 conntrack entries", mid)
+	return s
+}

@@ -1,0 +1,229 @@
+package render
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
+)
+
+// report is one Text being written.
+type report struct {
+	p      *printer
+	t      *table.Table
+	places map[string][]string // of each probe without its place
+}
+
+func newReport(p *printer, t *table.Table) *report {
+	r := &report{p: p, t: t, places: map[string][]string{}}
+	for _, probe := range t.Probes {
+		name, place := base(probe.Name)
+		r.places[name] = append(r.places[name], place)
+	}
+	return r
+}
+
+// kernels writes the columns of the table, oldest first.
+func (r *report) kernels() {
+	g := grid{}
+	for _, c := range r.t.Columns {
+		k := c.Kernel
+		state := span{dim, strings.Join(c.Warnings, "; ")}
+		if c.Outcome != results.CellOK {
+			state = span{bad, string(c.Outcome)}
+		}
+		g.add(span{strong, c.Label}, span{plain, k.Version}, span{plain, k.Release}, span{dim, k.Ref}, state)
+	}
+	g.write(r.p)
+}
+
+// verdict says in a sentence what a reader who sees no block must know.
+func (r *report) verdict(groups []table.Group, residue table.Residue) {
+	if len(groups) > 0 {
+		return
+	}
+	rows := count(len(r.t.Rows), "row")
+	text := ""
+	switch {
+	case len(r.t.Rows) == 0:
+		text = "Nothing was recorded."
+	case len(r.t.Columns) == 1:
+		text = "One kernel: " + rows + " recorded, and nothing to compare them with."
+	case len(r.t.Edges()) == 0:
+		text = "No two kernels have a variant in common: " + rows + " recorded, nothing compared."
+	case !residue.Empty():
+		text = "Nothing differs in what could be compared."
+	default:
+		text = fmt.Sprintf("Nothing differs: %s, the same on all %d kernels.", rows, len(r.t.Columns))
+	}
+	r.p.blank()
+	r.p.para(0, strong, text)
+}
+
+// residue writes what could not be compared.
+func (r *report) residue(residue table.Residue) {
+	if residue.Empty() {
+		return
+	}
+	r.p.blank()
+	r.p.line(span{bad, "not compared"})
+	for _, i := range residue.Cells {
+		r.failedCell(i)
+	}
+	g := grid{indent: 2}
+	for _, u := range gather(residue) {
+		g.add(span{bad, u.status}, span{strong, r.labels(u.columns)}, span{plain, u.reason})
+		g.add(span{}, span{}, span{dim, joinNames(u.names)})
+	}
+	g.write(r.p)
+}
+
+// consoleLines is how much of a dead guest's console is shown; the rest is in
+// its file.
+const consoleLines = 8
+
+func (r *report) failedCell(i int) {
+	c := r.t.Columns[i]
+	none := 0
+	for _, p := range r.t.Probes {
+		if !p.Outcomes[i].Status.Behaviour() {
+			none++
+		}
+	}
+	r.p.para(2, bad, fmt.Sprintf("%s %s: %s", c.Label, c.Outcome, orElse(c.Reason, "no reason given")))
+	if none > 0 && none < len(r.t.Probes) {
+		r.p.para(4, dim, fmt.Sprintf("%d of %s have no answer", none, count(len(r.t.Probes), "probe")))
+	}
+	for _, l := range c.Console[max(len(c.Console)-consoleLines, 0):] {
+		r.p.para(4, dim, "| "+l)
+	}
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// unanswered is residue for one reason: probes, or rows that were not recorded.
+type unanswered struct {
+	status, reason string
+	columns        []int
+	names          []string
+}
+
+// gather brings together what has the same status, reason and kernels.
+func gather(residue table.Residue) []unanswered {
+	var out []unanswered
+	add := func(u unanswered) {
+		for i := range out {
+			o := &out[i]
+			if o.status == u.status && o.reason == u.reason && slices.Equal(o.columns, u.columns) {
+				o.names = append(o.names, u.names...)
+				return
+			}
+		}
+		out = append(out, u)
+	}
+	for _, p := range residue.Probes {
+		add(unanswered{string(p.Status), orElse(p.Reason, "no reason given"), p.Columns, []string{p.Probe}})
+	}
+	for _, a := range residue.Absent {
+		add(unanswered{string(table.Absent), "recorded without a row that other kernels have", a.Columns, []string{a.Row}})
+	}
+	return out
+}
+
+// joinNames lists probes and rows, a probe's places behind the probe.
+func joinNames(names []string) string {
+	var out []string
+	last := ""
+	for _, n := range names {
+		b, place := base(n)
+		if b == last && place != "" {
+			n = place
+		}
+		out, last = append(out, n), b
+	}
+	return strings.Join(out, ", ")
+}
+
+// unsupported writes what no kernel supports: nothing differs, and yet the
+// reader may believe it was tested.
+func (r *report) unsupported() {
+	var names []string
+	for _, p := range r.t.Probes {
+		all := len(p.Outcomes) > 0
+		for _, v := range p.Outcomes {
+			all = all && v.Status == table.Unsupported
+		}
+		if all {
+			names = append(names, fmt.Sprintf("%s (%s)", p.Name, orElse(p.Outcomes[0].Text, "no reason given")))
+		}
+	}
+	if len(names) > 0 {
+		r.p.blank()
+		r.p.para(0, dim, "unsupported everywhere: "+strings.Join(names, ", "))
+	}
+}
+
+// counts writes the last lines.
+func (r *report) counts(changes int, s Summary) {
+	by := map[table.Status]int{}
+	for _, p := range r.t.Probes {
+		for i, v := range p.Outcomes {
+			if v.Status != table.Missing || r.t.Columns[i].Outcome == results.CellOK {
+				by[v.Status]++
+			}
+		}
+	}
+	failed := 0
+	kernels := map[results.Kernel]bool{}
+	for _, c := range r.t.Columns {
+		kernels[c.Kernel] = true
+		if c.Outcome != results.CellOK {
+			failed++
+		}
+	}
+	parts := []string{count(len(kernels), "kernel")}
+	if len(kernels) != len(r.t.Columns) {
+		parts = append(parts, count(len(r.t.Columns), "cell"))
+	}
+	parts = append(parts, count(len(r.t.Probes), "probe"), count(len(r.t.Rows), "row"),
+		count(changes, "change"), fmt.Sprintf("%d broken", by[table.Broken]))
+	if n := by[table.Crashed]; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d crashed", n))
+	}
+	if n := by[table.Missing]; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d missing", n))
+	}
+	if failed > 0 {
+		parts = append(parts, count(failed, "kernel")+" without a full answer")
+	}
+	if s.Elapsed > 0 {
+		parts = append(parts, seconds(s.Elapsed))
+	}
+	r.p.blank()
+	r.p.para(0, strong, strings.Join(parts, " · "))
+	if s.Dir != "" {
+		r.p.line(span{dim, "results in "}, span{plain, s.Dir})
+	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func seconds(d time.Duration) string {
+	if d < 2*time.Minute {
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}
