@@ -13,6 +13,13 @@ const (
 // guest finds it in /sys/class/virtio-ports/*/name.
 const PortName = "ctmatrix.ssh"
 
+// ReadyLine is what the agent prints on the console when it can be spoken to,
+// and PowerOff is its subcommand that ends the guest.
+const (
+	ReadyLine = "ctmatrix agent: ready"
+	PowerOff  = "poweroff"
+)
+
 // Listing is what `ctagent list` prints: everything the host must know of the
 // suite before it boots a guest.
 type Listing struct {

@@ -47,9 +47,10 @@ func Digest(agent []byte) string {
 // listTime bounds how long the agent may take to list its probes.
 const listTime = 20 * time.Second
 
-// Listing asks the agent of the host's architecture what it can do: the suite
-// is known to nobody else.
-func Listing(ctx context.Context) (*observe.Listing, error) {
+// Listing asks the agent of the host's architecture which probes the globs
+// choose, all if there are none, and what they need: the suite is known to
+// nobody else.
+func Listing(ctx context.Context, globs []string) (*observe.Listing, error) {
 	agent, err := Agent(runtime.GOARCH)
 	if err != nil {
 		return nil, err
@@ -66,10 +67,17 @@ func Listing(ctx context.Context) (*observe.Listing, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, path, "list")
+	args := []string{"list"}
+	for _, g := range globs {
+		args = append(args, "--probe", g)
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("list probes: %w: %s", err, bytes.TrimSpace(errs.Bytes()))
+		if text := bytes.TrimSpace(errs.Bytes()); len(text) > 0 {
+			return nil, fmt.Errorf("list probes: %s", text)
+		}
+		return nil, fmt.Errorf("list probes: %w", err)
 	}
 	var l observe.Listing
 	if err := json.Unmarshal(out.Bytes(), &l); err != nil {

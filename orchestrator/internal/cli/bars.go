@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/ctmatrix/ctmatrix/images/kernel"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+)
+
+// bars shows what goes on: as bars on a terminal, as plain lines elsewhere. It
+// may be used concurrently.
+type bars struct {
+	out      io.Writer
+	progress *mpb.Progress // nil: plain lines
+	mu       sync.Mutex
+	cells    map[int]*cellLine
+	closed   bool
+}
+
+// cellLine is the line of one cell on a terminal.
+type cellLine struct {
+	bar *mpb.Bar
+	mu  sync.Mutex
+	now string
+}
+
+func (a *app) bars() *bars {
+	b := &bars{out: a.stderr, cells: map[int]*cellLine{}}
+	if isTerminal(a.stderr) {
+		b.progress = mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(24))
+	}
+	return b
+}
+
+// Close takes the bars off the screen. Later calls do nothing.
+func (b *bars) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	b.closed = true
+	if b.progress == nil {
+		return
+	}
+	for _, line := range b.cells {
+		line.bar.Abort(true)
+	}
+	b.progress.Wait()
+}
+
+// Start implements kernel.Progress.
+func (b *bars) Start(name string, total int64) kernel.Task {
+	if b.progress == nil {
+		return &download{bars: b, name: name}
+	}
+	bar := b.progress.AddBar(total,
+		mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Name(name, decor.WCSyncSpaceR)),
+		mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
+	return &download{bars: b, name: name, bar: bar}
+}
+
+// download is one kernel.Task.
+type download struct {
+	bars *bars
+	name string
+	bar  *mpb.Bar
+	mu   sync.Mutex
+	got  int64
+}
+
+func (d *download) Add(n int64) {
+	if d.bar != nil {
+		d.bar.IncrInt64(n)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.got += n
+}
+
+func (d *download) Done(err error) {
+	if d.bar != nil {
+		d.bar.Abort(true)
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil && d.got > 0 {
+		fmt.Fprintf(d.bars.out, "ctmatrix: fetched %s (%.1f MiB)\n", d.name, float64(d.got)/(1<<20))
+	}
+}
+
+// State implements sched.Progress.
+func (b *bars) State(i int, cell results.Cell, state string) {
+	text := fmt.Sprintf("%-10s %s", cell.Kernel.Label, state)
+	if cell.Reason != "" {
+		text += ": " + firstLine(cell.Reason)
+	}
+	if b.progress == nil {
+		if state != "waits" {
+			fmt.Fprintf(b.out, "ctmatrix: %s\n", text)
+		}
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	line := b.cells[i]
+	if line == nil && !b.closed {
+		line = &cellLine{}
+		line.bar = b.progress.New(1, mpb.NopStyle(), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
+			line.mu.Lock()
+			defer line.mu.Unlock()
+			return line.now
+		})))
+		b.cells[i] = line
+	}
+	if line != nil {
+		line.mu.Lock()
+		line.now = text
+		line.mu.Unlock()
+	}
+}
+
+func firstLine(s string) string {
+	first, _, _ := strings.Cut(s, "\n")
+	return first
+}

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/agentbin"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/render"
+)
+
+func (a *app) probesCommand() *cobra.Command {
+	var asJSON bool
+	list := func(cmd *cobra.Command, globs []string) error {
+		listing, err := agentbin.Listing(cmd.Context(), globs)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return a.json(listing.Probes)
+		}
+		return render.Probes(a.stdout, listing.Probes, a.layout())
+	}
+	probes := &cobra.Command{
+		Use:   "probes [GLOB]...",
+		Short: "List the probes: what is asked of each kernel",
+		Example: `  ctmatrix probes
+  ctmatrix probes 'loose/*'
+  ctmatrix probes show table-full/syn`,
+		RunE: list,
+	}
+	probes.PersistentFlags().BoolVar(&asJSON, "json", false, "write JSON")
+	probes.AddCommand(&cobra.Command{
+		Use:   "show PROBE",
+		Short: "Show all there is to know of one probe without running it",
+		Args:  a.args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			head, err := findProbe(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return a.json(head)
+			}
+			return render.Probe(a.stdout, head, a.layout())
+		},
+	})
+	return probes
+}
+
+func findProbe(cmd *cobra.Command, name string) (observe.Head, error) {
+	listing, err := agentbin.Listing(cmd.Context(), nil)
+	if err != nil {
+		return observe.Head{}, err
+	}
+	for _, h := range listing.Probes {
+		if h.Name == name {
+			return h, nil
+		}
+	}
+	return observe.Head{}, usage{fmt.Errorf("no probe %q: see `ctmatrix probes`", name)}
+}
+
+func (a *app) json(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ctmatrix/ctmatrix/images/kernel"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
+)
+
+// settingFlags are the flags that stand for keys of matrix.yaml.
+func (a *app) settingFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&a.config, "config", "", "matrix file (default: matrix.yaml if there is one, else the built-in matrix)")
+	f.String("mirror", "", "Debian mirror (default: the one apt on this host uses)")
+	f.String("security-mirror", "", "mirror of Debian's security archive (default: beside the other)")
+	f.Bool("allow-unverified", false, "also take packages that no signed index lists; results are marked")
+	f.String("keyring", "", "OpenPGP keyring that Debian's indexes must be signed with")
+}
+
+// settings reads the matrix with the flags of cmd above it.
+func (a *app) settings(cmd *cobra.Command) (*matrix.Config, error) {
+	keys := map[string]string{
+		"mirror": "mirror", "security-mirror": "security_mirror", "keyring": "keyring",
+		"allow-unverified": "allow_unverified", "kernel": "kernels", "probe": "probes", "jobs": "jobs",
+	}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		key, ok := keys[f.Name]
+		if !ok {
+			return
+		}
+		a.overrides[key] = f.Value.String()
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			a.overrides[key] = list.GetSlice()
+		}
+	})
+	c, err := matrix.Load(a.config, a.overrides)
+	if err != nil {
+		return nil, usage{err}
+	}
+	return c, nil
+}
+
+// cacheVariable names the environment variable for where the cache is.
+const cacheVariable = "CTMATRIX_CACHE"
+
+// catalog opens the kernels that the settings allow.
+func (a *app) catalog(c *matrix.Config, progress kernel.Progress) (*kernel.Catalog, error) {
+	return kernel.New(kernel.Options{
+		CacheDir:        os.Getenv(cacheVariable),
+		Mirror:          c.Mirror,
+		SecurityMirror:  c.SecurityMirror,
+		Suites:          orNil(c.Suites),
+		Keyring:         c.Keyring,
+		AllowUnverified: c.AllowUnverified,
+		Progress:        progress,
+		Warn:            a.warn,
+		Verbose:         a.say,
+	})
+}
+
+// orNil is the list, or nil if it is empty, which stands for the default.
+func orNil(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}

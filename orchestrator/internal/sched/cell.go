@@ -1,0 +1,248 @@
+package sched
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/images/initramfs"
+	"github.com/ctmatrix/ctmatrix/images/kernel"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+)
+
+// The phases of a cell and how long each may take. They are far beyond what a
+// working guest needs on a slow host: they end hangs, they do not measure.
+const (
+	bootTime  = 3 * time.Minute
+	suiteTime = 15 * time.Minute
+	stopTime  = 20 * time.Second
+	// settleTime is how long a guest that fell silent may take to end of itself.
+	settleTime = 3 * time.Second
+)
+
+// consoleLines is how much of the console a cell that failed shows.
+const consoleLines = 12
+
+// run takes one cell through all of its phases and writes down how it ended. Its
+// error is one of writing: how the cell fared is in the cell.
+func (s *Scheduler) run(ctx context.Context, i int, cell *results.Cell, spec Cell) error {
+	c := &collector{cell: cell, klog: io.Discard}
+	c.saved = func() error { return s.Out.Put(i, *cell, c.rows) }
+	cell.Outcome = results.CellMissing
+	outcome, reason := s.phases(ctx, i, c, spec)
+	cell.Outcome, cell.Reason = outcome, reason
+	switch {
+	case outcome == results.CellCrashed:
+		c.close(s.Selected, observe.Crashed, reason)
+	case outcome != results.CellOK:
+		c.close(s.Selected, observe.Missing, reason)
+	default:
+		c.close(s.Selected, observe.Missing, "the agent did not run it")
+	}
+	return s.Out.Put(i, *cell, c.rows)
+}
+
+// phases returns how the cell ended. Whatever it started has ended with it.
+func (s *Scheduler) phases(ctx context.Context, i int, c *collector, spec Cell) (results.CellOutcome, string) {
+	k, err := s.fetch(ctx, c.cell, spec.Kernel)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	describe(c.cell, spec, k)
+	if err := s.take(ctx); err != nil {
+		return failed(ctx, err)
+	}
+	defer s.give()
+	s.Progress.State(i, *c.cell, "boots")
+	machine, err := s.Booter.Describe(ctx, spec.Guest)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	s.identify(c.cell, spec, machine)
+	layers, err := s.image(c.cell, k)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	console, err := s.Out.Console(i)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	defer console.Close()
+	klog, err := s.Out.KernelLog(i)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	defer klog.Close()
+	c.klog = klog
+	return s.guest(ctx, i, c, Image{Kernel: k.Image, Layers: layers, Machine: spec.Guest, Args: spec.Variant.Args, Console: console})
+}
+
+func failed(ctx context.Context, err error) (results.CellOutcome, string) {
+	if ctx.Err() != nil {
+		return results.CellMissing, "interrupted"
+	}
+	return results.CellFailed, err.Error()
+}
+
+// guest boots the image, runs the suite in it and ends it.
+func (s *Scheduler) guest(ctx context.Context, i int, c *collector, image Image) (results.CellOutcome, string) {
+	began := time.Now()
+	guest, err := s.Booter.Boot(ctx, image)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	c.cell.Guest.Args = guest.Args()
+	outcome, reason := s.suite(ctx, i, c, guest, began)
+	stopping := time.Now()
+	// The guest is ended even when the run is interrupted.
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := guest.Stop(end); err != nil && outcome == results.CellOK {
+		c.cell.Warnings = append(c.cell.Warnings, "end the guest: "+err.Error())
+	}
+	c.step("stop", stopping)
+	if outcome != results.CellOK {
+		tail := guest.Tail()
+		c.cell.Console = tail[max(0, len(tail)-consoleLines):]
+	}
+	return outcome, reason
+}
+
+// suite waits for the agent and has it run the probes.
+func (s *Scheduler) suite(ctx context.Context, i int, c *collector, guest Guest, began time.Time) (results.CellOutcome, string) {
+	boot, cancel := context.WithTimeout(ctx, bootTime)
+	defer cancel()
+	err := guest.Ready(boot)
+	c.step("boot", began)
+	if err != nil {
+		return died(ctx, guest, "while it booted", err)
+	}
+	s.Progress.State(i, *c.cell, "runs")
+	defer c.step("suite", time.Now())
+	run, cancel := context.WithTimeout(ctx, suiteTime)
+	defer cancel()
+	err = s.stream(run, c, guest)
+	var garbled *observe.StreamError
+	switch {
+	case c.done && err == nil:
+		return results.CellOK, ""
+	case errors.As(err, &garbled) && !errors.Is(err, observe.ErrTruncated):
+		return failed(ctx, err)
+	case err == nil:
+		err = observe.ErrTruncated
+	}
+	during := "before the first probe"
+	if c.open != nil {
+		during = "during " + c.open.Name
+	} else if n := len(c.cell.Probes); n > 0 {
+		during = "after " + c.cell.Probes[n-1].Name
+	}
+	return died(ctx, guest, during, err)
+}
+
+// died tells a kernel that ended from a rig that did.
+func died(ctx context.Context, guest Guest, when string, err error) (results.CellOutcome, string) {
+	// QEMU ends, and the console is whole, soon after a kernel that panicked.
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	if ctx.Err() == nil {
+		_ = guest.Wait(settle) // how it ended is read from the console
+	}
+	if line := guest.Death(); line != "" {
+		return results.CellCrashed, fmt.Sprintf("the kernel died %s: %s", when, line)
+	}
+	if ctx.Err() != nil {
+		return results.CellMissing, "interrupted " + when
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return results.CellCrashed, "the guest hung " + when
+	}
+	return results.CellFailed, when + ": " + err.Error()
+}
+
+// stream runs the suite with one exec and reads what it says while it says it.
+func (s *Scheduler) stream(ctx context.Context, c *collector, guest Guest) error {
+	argv := []string{observe.AgentPath, "run"}
+	for _, p := range s.Probes {
+		argv = append(argv, "--probe", p)
+	}
+	if s.Shuffle != nil {
+		argv = append(argv, "--shuffle", fmt.Sprint(*s.Shuffle))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out, in := io.Pipe()
+	read := make(chan error, 1)
+	go func() {
+		err := c.read(out)
+		if err != nil {
+			cancel() // nobody listens any more: the agent must not wait for that
+		}
+		out.CloseWithError(errors.Join(errStopped, err))
+		read <- err
+	}()
+	complaints := &bounded{max: 4096}
+	err := guest.Exec(ctx, argv, in, complaints)
+	in.Close()
+	streamErr := <-read
+	if err != nil && !errors.Is(err, errStopped) {
+		if text := strings.TrimSpace(complaints.String()); text != "" {
+			err = fmt.Errorf("%w: %s", err, text)
+		}
+		// A stream that ends early is the agent's end told in other words.
+		if errors.Is(streamErr, observe.ErrTruncated) || streamErr == nil {
+			return err
+		}
+	}
+	return streamErr
+}
+
+// errStopped says that the reader of the stream gave up.
+var errStopped = errors.New("record stream no longer read")
+
+// bounded keeps the first max bytes that are written to it.
+type bounded struct {
+	bytes.Buffer
+	max int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	b.Buffer.Write(p[:min(len(p), max(0, b.max-b.Len()))])
+	return len(p), nil
+}
+
+func (c *collector) step(name string, began time.Time) {
+	c.cell.Steps = append(c.cell.Steps, results.Step{Name: name, Elapsed: time.Since(began)})
+}
+
+func (s *Scheduler) fetch(ctx context.Context, cell *results.Cell, cand kernel.Candidate) (*kernel.Kernel, error) {
+	select {
+	case s.fetches <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-s.fetches }()
+	began := time.Now()
+	k, err := s.Kernels.Fetch(ctx, cand)
+	(&collector{cell: cell}).step("fetch", began)
+	return k, err
+}
+
+// image builds the layers that all boots of a kernel share.
+func (s *Scheduler) image(cell *results.Cell, k *kernel.Kernel) ([]initramfs.Layer, error) {
+	defer (&collector{cell: cell}).step("image", time.Now())
+	agent, err := initramfs.Agent(s.Agent)
+	if err != nil {
+		return nil, err
+	}
+	modules, err := initramfs.Cache{Dir: s.ImageDir}.Modules(k.Digest, k.ModulesDir, k.Release, s.Modules)
+	if err != nil {
+		return nil, err
+	}
+	return []initramfs.Layer{modules.Layer, agent}, nil
+}

@@ -1,0 +1,102 @@
+package sched
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+)
+
+// collector turns a record stream into a cell and its rows.
+type collector struct {
+	cell   *results.Cell
+	rows   []observe.Row
+	klog   io.Writer // kernel.log
+	open   *results.Probe
+	opened []observe.Row // rows of the open probe
+	done   bool
+	// saved is called whenever a probe has ended.
+	saved func() error
+}
+
+// read takes the stream to its end. An error is the stream's: garbled,
+// truncated, or one that saved returned.
+func (c *collector) read(stream io.Reader) error {
+	r := observe.NewReader(stream, observe.Limits{})
+	for {
+		rec, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.take(rec); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *collector) take(rec observe.Record) error {
+	switch {
+	case rec.Hello != nil:
+		return c.hello(rec.Hello)
+	case rec.Begin != nil:
+		c.open = &results.Probe{Name: rec.Begin.Probe}
+		c.opened = nil
+	case rec.Row != nil:
+		c.opened = append(c.opened, *rec.Row)
+	case rec.Log != nil:
+		c.open.Log = append(c.open.Log, *rec.Log)
+		_, err := fmt.Fprintf(c.klog, "[%12.6f] %s: %s\n", float64(rec.Log.AtUS)/1e6, c.open.Name, rec.Log.Text)
+		return err
+	case rec.End != nil:
+		return c.end(rec.End)
+	case rec.Done != nil:
+		c.done = true
+	}
+	return nil
+}
+
+func (c *collector) hello(h *observe.Hello) error {
+	c.cell.Modules = h.Modules
+	if want := c.cell.Kernel.Release; want != "" && h.Release != want {
+		return fmt.Errorf("the guest runs kernel %q, not %q", h.Release, want)
+	}
+	c.cell.Kernel.Release = h.Release
+	return nil
+}
+
+func (c *collector) end(e *observe.End) error {
+	c.open.Outcome, c.open.Reason = e.Outcome, e.Reason
+	c.open.Elapsed = time.Duration(e.ElapsedNS)
+	if e.Outcome == observe.Recorded {
+		c.open.Rows = len(c.opened)
+		c.rows = append(c.rows, c.opened...)
+	}
+	c.cell.Probes = append(c.cell.Probes, *c.open)
+	c.open, c.opened = nil, nil
+	return c.saved()
+}
+
+// close says what became of the probes that did not end: the open one has the
+// given outcome, those that were not reached are missing.
+func (c *collector) close(selected []string, outcome observe.Outcome, reason string) {
+	if c.open != nil {
+		c.open.Outcome, c.open.Reason, c.open.Rows = outcome, reason, 0
+		c.cell.Probes = append(c.cell.Probes, *c.open)
+		c.open = nil
+	}
+	for _, name := range selected {
+		ran := slices.ContainsFunc(c.cell.Probes, func(p results.Probe) bool { return p.Name == name })
+		if !ran {
+			c.cell.Probes = append(c.cell.Probes, results.Probe{Name: name, Outcome: observe.Missing, Reason: "not reached"})
+		}
+	}
+	slices.SortStableFunc(c.cell.Probes, func(a, b results.Probe) int { return strings.Compare(a.Name, b.Name) })
+}

@@ -1,0 +1,56 @@
+package sched
+
+import (
+	"context"
+	"io"
+
+	"github.com/ctmatrix/ctmatrix/images/initramfs"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
+)
+
+// Image is what a guest boots, and how.
+type Image struct {
+	Kernel  string // path of the kernel's image
+	Layers  []initramfs.Layer
+	Machine matrix.Guest
+	Args    []string  // more kernel arguments
+	Console io.Writer // takes what the guest prints
+}
+
+// Booter starts guests.
+type Booter interface {
+	// Boot starts a guest and returns at once. Whoever gets a Guest must Stop
+	// it.
+	Boot(ctx context.Context, image Image) (Guest, error)
+	// Describe says what guests of a machine run on, as far as it is known
+	// before one is started.
+	Describe(ctx context.Context, machine matrix.Guest) (Machine, error)
+}
+
+// Machine is what guests run on.
+type Machine struct {
+	QEMU    string // version
+	Machine string
+	Accel   string
+	Args    []string // the virtual machine's arguments, as far as boots share them
+}
+
+// Guest is one booted kernel with the agent in it.
+type Guest interface {
+	// Ready waits until the agent can be spoken to.
+	Ready(ctx context.Context) error
+	// Exec runs a command in the guest and waits for it.
+	Exec(ctx context.Context, argv []string, stdout, stderr io.Writer) error
+	// Stop ends the guest: asked politely if it still answers, by force if it
+	// does not. It returns when nothing of it is left.
+	Stop(ctx context.Context) error
+	// Wait waits until the guest has ended of itself, or ctx has.
+	Wait(ctx context.Context) error
+	// Tail returns the last lines of the console.
+	Tail() []string
+	// Death returns the console line with which the kernel announced its end,
+	// or "".
+	Death() string
+	// Args is the command line of the virtual machine.
+	Args() []string
+}

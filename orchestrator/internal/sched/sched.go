@@ -1,0 +1,155 @@
+// Package sched takes cells to results: it fetches kernels while others boot,
+// boots guests as many at a time as it may, reads what their agents say, and
+// writes it down as it arrives. A cell that fails leaves the others unharmed.
+package sched
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/images/kernel"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/agentbin"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+)
+
+// Cell is a kernel under a variant, before it runs.
+type Cell struct {
+	Kernel  kernel.Candidate
+	Variant matrix.Variant
+	Guest   matrix.Guest // the variant's machine
+}
+
+// Fetcher gets a kernel's files. A kernel.Catalog is one.
+type Fetcher interface {
+	Fetch(ctx context.Context, c kernel.Candidate) (*kernel.Kernel, error)
+}
+
+// Recorder keeps what cells come to. A results.Writer is one.
+type Recorder = *results.Writer
+
+// Progress is told of what goes on. It is called from several goroutines.
+type Progress interface {
+	// State says that the i-th cell now "waits", "boots", "runs", or has ended
+	// in one of the words of results.CellOutcome.
+	State(i int, cell results.Cell, state string)
+}
+
+// Scheduler runs cells. All fields must be set before Run.
+type Scheduler struct {
+	Kernels  Fetcher
+	Booter   Booter
+	Out      Recorder
+	Progress Progress
+	Jobs     int      // guests at a time
+	Agent    []byte   // the static agent
+	Modules  []string // that the suite can need
+	Probes   []string // globs, as the user wrote them
+	Selected []string // names of the probes that the globs choose
+	Shuffle  *uint64  // seed, nil for the suite's own order
+	ImageDir string   // cache of image layers
+
+	fetches chan struct{}
+	jobs    chan struct{}
+}
+
+// fetchesAtOnce bounds downloads, which share one line.
+const fetchesAtOnce = 2
+
+// Run runs every cell and returns when all have ended and nothing of theirs is
+// left running. Its error joins what could not be written down, not how cells
+// fared. When ctx ends, guests are stopped and cells that did not end are
+// missing.
+func (s *Scheduler) Run(ctx context.Context, cells []Cell) error {
+	s.fetches = make(chan struct{}, fetchesAtOnce)
+	s.jobs = make(chan struct{}, s.Jobs)
+	var group multierror.Group
+	for i, spec := range cells {
+		group.Go(func() error {
+			cell := Planned(spec)
+			s.Progress.State(i, cell, "waits")
+			err := s.run(ctx, i, &cell, spec)
+			s.Progress.State(i, cell, string(cell.Outcome))
+			return err
+		})
+	}
+	err := group.Wait()
+	if err != nil {
+		err.ErrorFormat = oneLine
+	}
+	return err.ErrorOrNil()
+}
+
+func oneLine(errs []error) string {
+	var texts []string
+	for _, e := range errs {
+		texts = append(texts, e.Error())
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Planned is a cell of which nothing but its kernel and variant is known.
+func Planned(spec Cell) results.Cell {
+	k := spec.Kernel
+	return results.Cell{
+		Kernel: results.Kernel{
+			Ref: k.Ref, Label: k.Upstream, Release: k.Release, Version: k.Version, Series: k.Series,
+			Flavour: k.Flavour, Arch: k.Arch, Source: k.Source, Verified: k.Verified,
+		},
+		Variant:  spec.Variant.Name,
+		Outcome:  results.CellMissing,
+		Warnings: k.Warnings,
+	}
+}
+
+// describe fills in what is known once a kernel is there. It may be another
+// build than the planned one, where that has gone from its mirror.
+func describe(cell *results.Cell, spec Cell, k *kernel.Kernel) {
+	spec.Kernel = k.Candidate
+	planned := Planned(spec)
+	planned.Kernel.Ref = cell.Kernel.Ref
+	planned.Kernel.Digest = k.Digest
+	cell.Kernel, cell.Warnings = planned.Kernel, planned.Warnings
+}
+
+func (s *Scheduler) take(ctx context.Context) error {
+	select {
+	case s.jobs <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Scheduler) give() { <-s.jobs }
+
+// identify fills in the machine and the cell's id: a digest of everything that
+// can change its result.
+func (s *Scheduler) identify(cell *results.Cell, spec Cell, m Machine) {
+	cell.Guest = results.Guest{
+		QEMU: m.QEMU, Machine: m.Machine, Accel: m.Accel, Clock: spec.Guest.Clock,
+		CPUs: spec.Guest.CPUs, Memory: spec.Guest.Memory, Agent: agentbin.Digest(s.Agent),
+	}
+	h := sha256.New()
+	g := cell.Guest
+	for _, part := range []string{
+		fmt.Sprint(results.Schema, observe.Protocol), cell.Kernel.Digest, g.Agent, strings.Join(s.Selected, " "),
+		shuffleName(s.Shuffle), g.QEMU, strings.Join(m.Args, " "), strings.Join(spec.Variant.Args, " "),
+	} {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	cell.ID = hex.EncodeToString(h.Sum(nil))
+}
+
+func shuffleName(seed *uint64) string {
+	if seed == nil {
+		return "in order"
+	}
+	return fmt.Sprint("shuffled by ", *seed)
+}
