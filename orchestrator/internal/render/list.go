@@ -2,16 +2,102 @@ package render
 
 import (
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
-// Probes writes a list of probes: name and question, by family.
-func Probes(w io.Writer, heads []observe.Head, o Options) error { return nil }
+// Probes writes a list of probes: name and question, by family. A probe that is
+// asked in several places is one line.
+func Probes(w io.Writer, heads []observe.Head, o Options) error {
+	p := newPrinter(o)
+	for _, f := range families(heads) {
+		p.blank()
+		p.line(span{name, f.name})
+		f.grid.write(p)
+	}
+	_, err := w.Write(p.buf.Bytes())
+	return err
+}
+
+type family struct {
+	name string
+	grid grid
+}
+
+// families sorts heads into their families, which keep the order in which they
+// come.
+func families(heads []observe.Head) []*family {
+	var out []*family
+	index := map[string]int{} // of a probe without its place, in its family's grid
+	for _, h := range heads {
+		full, place := base(h.Name)
+		fam, probe, _ := strings.Cut(full, "/")
+		at := slices.IndexFunc(out, func(f *family) bool { return f.name == fam })
+		if at < 0 {
+			at = len(out)
+			out = append(out, &family{name: fam, grid: grid{indent: 2}})
+		}
+		g := &out[at].grid
+		if row, ok := index[full]; ok && place != "" {
+			g.rows[row][0].text += ", " + place
+			continue
+		}
+		index[full] = len(g.rows)
+		g.add(span{strong, probe + place}, span{plain, h.Question})
+	}
+	return out
+}
 
 // Probe writes all of one probe's head.
-func Probe(w io.Writer, head observe.Head, o Options) error { return nil }
+func Probe(w io.Writer, head observe.Head, o Options) error {
+	p := newPrinter(o)
+	p.line(span{name, head.Name})
+	p.para(0, plain, head.Question)
+	p.blank()
+	g := grid{}
+	for _, field := range []struct {
+		name  string
+		lines []string
+	}{
+		{"path", []string{head.Path}},
+		{"sysctls", head.Sysctls},
+		{"rules", head.Rules},
+		{"needs", []string{strings.Join(head.Needs, ", ")}},
+		{"source", []string{head.Source}},
+	} {
+		label := field.name
+		for _, l := range field.lines {
+			if l == "" {
+				continue
+			}
+			g.add(span{dim, label}, span{plain, l})
+			label = ""
+		}
+	}
+	g.write(p)
+	_, err := w.Write(p.buf.Bytes())
+	return err
+}
 
 // Columns writes an aligned table under a line of headers. Where it is wider
-// than the terminal, the last column is folded.
-func Columns(w io.Writer, headers []string, rows [][]string, o Options) error { return nil }
+// than the terminal, its widest columns are folded.
+func Columns(w io.Writer, headers []string, rows [][]string, o Options) error {
+	p := newPrinter(o)
+	g := grid{}
+	for i, row := range append([][]string{headers}, rows...) {
+		s := plain
+		if i == 0 {
+			s = strong
+		}
+		var cells []span
+		for _, text := range row {
+			cells = append(cells, span{s, text})
+		}
+		g.add(cells...)
+	}
+	g.write(p)
+	_, err := w.Write(p.buf.Bytes())
+	return err
+}

@@ -46,8 +46,5 @@ func Text(w io.Writer, t *table.Table, s Summary, o Options) error {
 // DiffText writes what differs between the two tables of d.
 func DiffText(w io.Writer, d *table.Difference, o Options) error { return nil }
 
-// JSON writes the same as Text for a program: one Report.
-func JSON(w io.Writer, t *table.Table, s Summary) error { return nil }
-
 // DiffJSON writes the same as DiffText for a program: one DiffReport.
 func DiffJSON(w io.Writer, d *table.Difference) error { return nil }

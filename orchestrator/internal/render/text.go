@@ -173,36 +173,21 @@ func (r *report) unsupported() {
 
 // counts writes the last lines.
 func (r *report) counts(changes int, s Summary) {
-	by := map[table.Status]int{}
-	for _, p := range r.t.Probes {
-		for i, v := range p.Outcomes {
-			if v.Status != table.Missing || r.t.Columns[i].Outcome == results.CellOK {
-				by[v.Status]++
-			}
-		}
+	n := countTable(r.t, changes)
+	parts := []string{count(n.Kernels, "kernel")}
+	if n.Kernels != n.Cells {
+		parts = append(parts, count(n.Cells, "cell"))
 	}
-	failed := 0
-	kernels := map[results.Kernel]bool{}
-	for _, c := range r.t.Columns {
-		kernels[c.Kernel] = true
-		if c.Outcome != results.CellOK {
-			failed++
-		}
+	parts = append(parts, count(n.Probes, "probe"), count(n.Rows, "row"),
+		count(n.Changes, "change"), fmt.Sprintf("%d broken", n.Broken))
+	if n.Crashed > 0 {
+		parts = append(parts, fmt.Sprintf("%d crashed", n.Crashed))
 	}
-	parts := []string{count(len(kernels), "kernel")}
-	if len(kernels) != len(r.t.Columns) {
-		parts = append(parts, count(len(r.t.Columns), "cell"))
+	if n.Missing > 0 {
+		parts = append(parts, fmt.Sprintf("%d missing", n.Missing))
 	}
-	parts = append(parts, count(len(r.t.Probes), "probe"), count(len(r.t.Rows), "row"),
-		count(changes, "change"), fmt.Sprintf("%d broken", by[table.Broken]))
-	if n := by[table.Crashed]; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d crashed", n))
-	}
-	if n := by[table.Missing]; n > 0 {
-		parts = append(parts, fmt.Sprintf("%d missing", n))
-	}
-	if failed > 0 {
-		parts = append(parts, count(failed, "kernel")+" without a full answer")
+	if n.Failed > 0 {
+		parts = append(parts, count(n.Failed, "cell")+" failed")
 	}
 	if s.Elapsed > 0 {
 		parts = append(parts, seconds(s.Elapsed))

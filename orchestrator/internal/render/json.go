@@ -1,0 +1,197 @@
+package render
+
+import (
+	"encoding/json"
+	"io"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
+)
+
+// ReportSchema is the version of Report and DiffReport. Within a version,
+// members are added and never change their meaning.
+const ReportSchema = 1
+
+// Report is what JSON writes. Kernels are referred to by their label, which is
+// unique in a report. Lists are never null.
+type Report struct {
+	Schema  int      `json:"schema"`
+	Columns []Column `json:"columns"` // oldest first
+	Changes []Change `json:"changes"` // by row
+	Residue []Gap    `json:"residue"` // what could not be compared
+	Counts  Counts   `json:"counts"`
+	Elapsed float64  `json:"elapsed_s,omitempty"` // of the run
+	Dir     string   `json:"dir,omitempty"`       // the run directory
+}
+
+// Column is one cell of the run.
+type Column struct {
+	Label   string              `json:"label"`
+	Kernel  results.Kernel      `json:"kernel"`
+	Variant string              `json:"variant"`
+	Guest   results.Guest       `json:"guest"`
+	Outcome results.CellOutcome `json:"outcome"`
+	Reason  string              `json:"reason,omitempty"`
+	// Before is the label of the kernel that this one is compared with.
+	Before string `json:"before,omitempty"`
+}
+
+// Change is one row, or one probe as a whole, that differs between neighbours.
+type Change struct {
+	Probe      string     `json:"probe"`
+	Row        string     `json:"row,omitempty"` // empty for a probe as a whole
+	Boundaries []Boundary `json:"boundaries"`
+	Values     []Value    `json:"values"` // parallel to the columns
+}
+
+// Boundary is where a value changes.
+type Boundary struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Skipped lists kernels between the two that gave no answer.
+	Skipped []string `json:"skipped,omitempty"`
+}
+
+// Value is what one column has for a row.
+type Value struct {
+	Column string       `json:"column"`
+	Status table.Status `json:"status"`
+	Kind   observe.Kind `json:"kind,omitempty"`
+	Value  *string      `json:"value,omitempty"` // where the status is recorded, save for a probe as a whole
+	Reason string       `json:"reason,omitempty"`
+}
+
+// Gap is something that could not be compared: a cell (no probe), a probe, or a
+// row that is absent.
+type Gap struct {
+	Columns []string     `json:"columns"`
+	Probe   string       `json:"probe,omitempty"`
+	Row     string       `json:"row,omitempty"`
+	Status  table.Status `json:"status,omitempty"` // of a probe or row
+	Reason  string       `json:"reason,omitempty"`
+	Console []string     `json:"console,omitempty"` // of a cell: its last lines
+}
+
+// Counts sum a report up.
+type Counts struct {
+	Kernels int `json:"kernels"`
+	Cells   int `json:"cells"`
+	Failed  int `json:"failed_cells"`
+	Probes  int `json:"probes"`
+	Rows    int `json:"rows"`
+	Changes int `json:"changes"`
+	Broken  int `json:"broken"`  // probes times cells, as are the next two
+	Crashed int `json:"crashed"` //
+	Missing int `json:"missing"` // not counting those of cells that failed
+}
+
+// JSON writes the same as Text for a program: one Report.
+func JSON(w io.Writer, t *table.Table, s Summary) error {
+	changes := t.Changes()
+	rep := Report{
+		Schema: ReportSchema, Columns: []Column{}, Changes: []Change{}, Residue: []Gap{},
+		Counts: countTable(t, len(changes)), Elapsed: s.Elapsed.Seconds(), Dir: s.Dir,
+	}
+	for _, c := range t.Columns {
+		rep.Columns = append(rep.Columns, columnOf(t, c))
+	}
+	for _, c := range changes {
+		rep.Changes = append(rep.Changes, changeOf(t, c))
+	}
+	rep.Residue = gapsOf(t)
+	return encode(w, rep)
+}
+
+func encode(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func columnOf(t *table.Table, c table.Column) Column {
+	out := Column{
+		Label: c.Label, Kernel: c.Kernel, Variant: c.Variant, Guest: c.Guest,
+		Outcome: c.Outcome, Reason: c.Reason,
+	}
+	if c.Parent >= 0 {
+		out.Before = t.Columns[c.Parent].Label
+	}
+	return out
+}
+
+func changeOf(t *table.Table, c table.Change) Change {
+	out := Change{Probe: c.Row.Probe}
+	if !c.Whole() {
+		out.Row = c.Row.Name
+	}
+	for _, b := range c.Boundaries {
+		out.Boundaries = append(out.Boundaries, Boundary{
+			From: t.Columns[b.From].Label, To: t.Columns[b.To].Label, Skipped: labelsOf(t, b.Skipped),
+		})
+	}
+	for i, v := range c.Row.Values {
+		out.Values = append(out.Values, valueOf(t.Columns[i].Label, v))
+	}
+	return out
+}
+
+func valueOf(column string, v table.Value) Value {
+	out := Value{Column: column, Status: v.Status, Kind: v.Kind}
+	if v.Kind != "" {
+		out.Value = &v.Text
+	} else {
+		out.Reason = v.Text
+	}
+	return out
+}
+
+func gapsOf(t *table.Table) []Gap {
+	out := []Gap{}
+	residue := t.Residue()
+	for _, i := range residue.Cells {
+		c := t.Columns[i]
+		out = append(out, Gap{Columns: []string{c.Label}, Reason: c.Reason, Console: c.Console})
+	}
+	for _, u := range residue.Probes {
+		out = append(out, Gap{Columns: labelsOf(t, u.Columns), Probe: u.Probe, Status: u.Status, Reason: u.Reason})
+	}
+	for _, a := range residue.Absent {
+		out = append(out, Gap{Columns: labelsOf(t, a.Columns), Row: a.Row, Status: table.Absent})
+	}
+	return out
+}
+
+func labelsOf(t *table.Table, columns []int) []string {
+	var out []string
+	for _, c := range columns {
+		out = append(out, t.Columns[c].Label)
+	}
+	return out
+}
+
+func countTable(t *table.Table, changes int) Counts {
+	n := Counts{Cells: len(t.Columns), Probes: len(t.Probes), Rows: len(t.Rows), Changes: changes}
+	kernels := map[results.Kernel]bool{}
+	for _, c := range t.Columns {
+		kernels[c.Kernel] = true
+		if c.Outcome != results.CellOK {
+			n.Failed++
+		}
+	}
+	n.Kernels = len(kernels)
+	for _, p := range t.Probes {
+		for i, v := range p.Outcomes {
+			switch {
+			case v.Status == table.Broken:
+				n.Broken++
+			case v.Status == table.Crashed:
+				n.Crashed++
+			case v.Status == table.Missing && t.Columns[i].Outcome == results.CellOK:
+				n.Missing++
+			}
+		}
+	}
+	return n
+}
