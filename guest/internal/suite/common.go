@@ -99,7 +99,6 @@ func drops(p *probe.P) {
 	p.Delta("table", "early_drop", s.EarlyDrop)
 	p.Delta("table", "insert_failed", s.InsertFailed)
 	p.Count("log", "table-full", p.LogLines("table full"))
-	p.LogText("log", "table full")
 }
 
 // undisturbed asks a question that the seeded hash may spoil: it asks again

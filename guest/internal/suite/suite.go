@@ -26,14 +26,17 @@ func All() []probe.Probe {
 	return all
 }
 
-// Listing describes the suite to the host.
-func Listing() observe.Listing {
-	cases := probe.Cases(All())
+// Listing describes the chosen probes to the host.
+func Listing(opts Options) (observe.Listing, error) {
+	cases, err := Select(opts)
+	if err != nil {
+		return observe.Listing{}, err
+	}
 	l := observe.Listing{Modules: probe.Modules(cases)}
 	for _, c := range cases {
 		l.Probes = append(l.Probes, c.Head())
 	}
-	return l
+	return l, nil
 }
 
 // Options choose what runs and in which order.

@@ -9,8 +9,12 @@ import (
 
 // The heads are what a reader has of a probe.
 func TestHeads(t *testing.T) {
+	listing, err := Listing(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := map[string]bool{}
-	for _, h := range Listing().Probes {
+	for _, h := range listing.Probes {
 		if seen[h.Name] {
 			t.Errorf("%s is there twice", h.Name)
 		}

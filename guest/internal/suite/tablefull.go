@@ -22,6 +22,7 @@ var tableFull = []probe.Probe{
 			passage(p, "syn")
 			tableOf(p, "syn", p.Entries())
 			drops(p)
+			p.LogText("log", "table full")
 		},
 	},
 	{

@@ -1,0 +1,72 @@
+// Command ctagent is the program inside the guest: init when it is the first
+// process, the server that init starts, and the suite that the host asks for.
+// On the host it lists its probes.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/agent"
+	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
+)
+
+func main() {
+	if os.Getpid() == 1 {
+		agent.Init(os.Stdout)
+	}
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintf(os.Stderr, "%s%v\n", agent.Prefix, err)
+		os.Exit(exitStatus(err))
+	}
+}
+
+// usageError is wrong usage, which has an exit status of its own.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+const usage = usageError("usage: ctagent list [--probe GLOB]... | run [--probe GLOB]... [--shuffle SEED] | version")
+
+func exitStatus(err error) int {
+	var wrong usageError
+	if errors.As(err, &wrong) {
+		return 64
+	}
+	return 2
+}
+
+func run(args []string, stdout io.Writer) error {
+	if len(args) == 0 {
+		return usage
+	}
+	rest := args[1:]
+	switch args[0] {
+	case "run":
+		ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+		defer stop()
+		return runSuite(ctx, rest, stdout)
+	case "list":
+		return list(rest, stdout)
+	case lab.SysctlCommand:
+		return lab.SysctlMain(rest, stdout)
+	}
+	if len(rest) > 0 {
+		return usage
+	}
+	switch args[0] {
+	case "version":
+		return version(stdout)
+	case agent.ServeCommand:
+		return agent.Serve(context.Background(), stdout)
+	case agent.PowerOffCommand:
+		return agent.PowerOff()
+	}
+	return usage
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"slices"
+	"strconv"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/agent"
+	"github.com/ctmatrix/ctmatrix/guest/internal/modules"
+	"github.com/ctmatrix/ctmatrix/guest/internal/suite"
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+)
+
+// list prints what the host must know before it boots a guest.
+func list(args []string, w io.Writer) error {
+	opts, err := runOptions(args)
+	if err != nil {
+		return err
+	}
+	l, err := suite.Listing(opts)
+	if err != nil {
+		return err
+	}
+	l.Modules = append(l.Modules, agent.Modules...)
+	slices.Sort(l.Modules)
+	l.Modules = slices.Compact(l.Modules)
+	e := json.NewEncoder(w)
+	e.SetIndent("", " ")
+	return e.Encode(l)
+}
+
+// version prints what the agent was built from.
+func version(w io.Writer) error {
+	revision := "unknown revision"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
+		}
+	}
+	_, err := fmt.Fprintf(w, "ctagent %s, record stream %d\n", revision, observe.Protocol)
+	return err
+}
+
+// runSuite runs probes and writes the record stream.
+func runSuite(ctx context.Context, args []string, w io.Writer) error {
+	opts, err := runOptions(args)
+	if err != nil {
+		return err
+	}
+	loader, err := modules.Open()
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(w)
+	records := observe.NewWriter(out)
+	err = suite.Run(ctx, opts, loader, func(r observe.Record) error {
+		if err := records.Write(r); err != nil {
+			return err
+		}
+		// The host learns of a probe before the next one runs, so that it knows
+		// which one crashed the guest.
+		if r.Row != nil || r.Log != nil {
+			return nil
+		}
+		return out.Flush()
+	})
+	return errors.Join(err, out.Flush())
+}
+
+func runOptions(args []string) (suite.Options, error) {
+	var opts suite.Options
+	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.Func("probe", "run what matches this glob", func(s string) error {
+		opts.Patterns = append(opts.Patterns, s)
+		return nil
+	})
+	flags.Func("shuffle", "run in the order that this seed gives", func(s string) (err error) {
+		opts.Shuffle = true
+		opts.Seed, err = strconv.ParseUint(s, 10, 64)
+		return err
+	})
+	if err := flags.Parse(args); err != nil {
+		return opts, usageError(err.Error() + "; " + string(usage))
+	}
+	if flags.NArg() > 0 {
+		return opts, usage
+	}
+	return opts, nil
+}

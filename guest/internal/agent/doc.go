@@ -1,0 +1,30 @@
+// Package agent is what runs in the guest besides the suite: init, and an SSH
+// server on a virtio port through which the host drives the guest.
+//
+// Init and the server are two processes. Init does nothing but start the server
+// and reap: it is the parent of every orphan, and as it has no other children,
+// waiting for any child cannot take an exit status away from os/exec, which the
+// server uses freely. When the server ends, or crashes, init says so and powers
+// off.
+//
+// The guest's clock may be virtual and jump while the guest is idle: an hour may
+// pass while the host looks away for a second. So nothing here has a deadline on
+// the host's part; the host keeps the deadlines, and kills guests.
+package agent
+
+// Modules are the kernel modules that the agent needs for its port.
+var Modules = []string{"virtio_pci", "virtio_mmio", "virtio_console"}
+
+// The agent's own subcommands.
+const (
+	ServeCommand    = "serve"    // run by init
+	PowerOffCommand = "poweroff" // run by the host
+)
+
+// Lines on the console, for the host to watch for. Others begin with Prefix,
+// too.
+const (
+	Prefix = "ctmatrix agent: "
+	Begun  = Prefix + "init"  // the kernel has started init
+	Ready  = Prefix + "ready" // the SSH server listens
+)
