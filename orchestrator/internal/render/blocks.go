@@ -7,25 +7,39 @@ import (
 	"strings"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
-	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
 )
 
-// block is what changed in one probe, wherever the probe asks its question:
+// item is one fact that differs, in words: a line of a block.
+type item struct {
+	probe  string
+	label  string   // of the line: a row without its probe
+	values []string // parallel to heads
+	look   look
+}
+
+// look is what items have in common that stand in one group.
+type look struct {
+	where []string // the boundaries, or the kernels
+	heads []string // of the columns
+	note  string   // below the group
+	rank  int      // groups of lower rank come first
+}
+
+// block is what differs in one probe, wherever the probe asks its question:
 // "table-full/syn" and "table-full/syn@child" are one block.
 type block struct {
 	base   string // the probe's name without its place
 	groups []group
 }
 
-// group is changes that have the same boundaries and stand in the same places.
+// group is items that look alike and stand in the same places.
 type group struct {
-	places     []string // "" or "@child", in the order of names
-	boundaries []table.Boundary
-	runs       [][]int
-	changes    []table.Change // of the first place
+	look
+	places []string // "" or "@child", in the order of names
+	items  []item
 }
 
-// base splits the place off a probe's name.
+// base splits the place off a probe's name, or a row's.
 func base(probe string) (name, place string) {
 	if i := strings.IndexByte(probe, '@'); i >= 0 {
 		return probe[:i], probe[i:]
@@ -33,111 +47,121 @@ func base(probe string) (name, place string) {
 	return probe, ""
 }
 
-// attr is the part of a row's name that follows its probe's; empty for a probe
-// as a whole.
-func attr(row table.Row) string {
-	return strings.TrimPrefix(strings.TrimPrefix(row.Name, row.Probe), "/")
-}
-
 // blocks folds what is the same in several places of a probe into one.
-func blocks(groups []table.Group) []block {
-	type item struct {
-		look   string // what makes two changes stand in one group, but for places
-		places []string
-		group  table.Group
-		change table.Change
+func blocks(items []item) []block {
+	places := map[string][]string{} // of a folded item
+	var folded []item
+	key := func(it item) string {
+		name, _ := base(it.probe)
+		l := it.look
+		return fmt.Sprintf("%q %q %q %q %q %q %d", name, it.label, it.values, l.where, l.heads, l.note, l.rank)
 	}
-	var order []string
-	items := map[string][]*item{}
-	seen := map[string]*item{}
-	for _, g := range groups {
-		name, place := base(g.Probe)
-		for _, c := range g.Changes {
-			look := fmt.Sprint(c.Whole(), g.Boundaries, g.Runs)
-			key := fmt.Sprintf("%q %s %q %q", name, look, attr(c.Row), c.Row.Values)
-			if it := seen[key]; it != nil {
-				it.places = append(it.places, place)
-				continue
-			}
-			if items[name] == nil {
-				order = append(order, name)
-			}
-			it := &item{look: look, places: []string{place}, group: g, change: c}
-			seen[key] = it
-			items[name] = append(items[name], it)
+	for _, it := range items {
+		_, place := base(it.probe)
+		k := key(it)
+		if places[k] == nil {
+			folded = append(folded, it)
 		}
+		places[k] = append(places[k], place)
 	}
-	slices.Sort(order)
 	var out []block
-	for _, name := range order {
-		b := block{base: name}
-		index := map[string]int{}
-		for _, it := range items[name] {
-			key := fmt.Sprintf("%s %q", it.look, it.places)
-			at, ok := index[key]
-			if !ok {
-				at = len(b.groups)
-				index[key] = at
-				b.groups = append(b.groups, group{
-					places: it.places, boundaries: it.group.Boundaries, runs: it.group.Runs,
-				})
-			}
-			b.groups[at].changes = append(b.groups[at].changes, it.change)
+	for _, it := range folded {
+		name, _ := base(it.probe)
+		at := slices.IndexFunc(out, func(b block) bool { return b.base == name })
+		if at < 0 {
+			at = len(out)
+			out = append(out, block{base: name})
 		}
-		slices.SortStableFunc(b.groups, byAge)
-		out = append(out, b)
+		out[at].add(it, places[key(it)])
+	}
+	slices.SortFunc(out, func(a, b block) int { return cmp.Compare(a.base, b.base) })
+	for _, b := range out {
+		slices.SortStableFunc(b.groups, func(x, y group) int { return cmp.Compare(x.rank, y.rank) })
 	}
 	return out
 }
 
-// byAge puts older boundaries first, and a probe as a whole before its rows.
-func byAge(a, b group) int {
-	whole := func(g group) int {
-		if g.changes[0].Whole() {
-			return 0
+func (b *block) add(it item, places []string) {
+	for i := range b.groups {
+		g := &b.groups[i]
+		same := slices.Equal(g.where, it.look.where) && g.note == it.look.note && g.rank == it.look.rank
+		if same && slices.Equal(g.heads, it.look.heads) && slices.Equal(g.places, places) {
+			g.items = append(g.items, it)
+			return
 		}
-		return 1
 	}
-	return cmp.Or(cmp.Compare(whole(a), whole(b)), cmp.Compare(a.boundaries[0].To, b.boundaries[0].To))
+	b.groups = append(b.groups, group{look: it.look, places: places, items: []item{it}})
 }
+
+// page is what blocks are written on.
+type page struct {
+	p      *printer
+	heads  []observe.Head
+	places map[string][]string // of each probe, by its name without a place
+}
+
+func newPage(o Options, heads []observe.Head, probes []string) page {
+	pg := page{p: newPrinter(o), heads: heads, places: map[string][]string{}}
+	for _, probe := range probes {
+		name, place := base(probe)
+		pg.places[name] = append(pg.places[name], place)
+	}
+	return pg
+}
+
+func (pg *page) blocks(items []item) {
+	for _, b := range blocks(items) {
+		pg.block(b)
+	}
+}
+
+func (pg *page) block(b block) {
+	tagged := pg.title(b)
+	for i, g := range b.groups {
+		if i > 0 || tagged {
+			pg.p.blank()
+		}
+		if tagged {
+			where := cmp.Or(g.places[0], initial)
+			pg.p.line(span{dim, "  in " + where + pg.whereabouts(b.base, g.places)})
+		}
+		pg.group(g)
+	}
+}
+
+// initial is where a probe without a place runs.
+const initial = "the initial namespace"
 
 // title writes a block's first lines and returns whether its groups must say
 // for themselves where they stand.
-func (r *report) title(b block) (tagged bool) {
+func (pg *page) title(b block) (tagged bool) {
 	first := b.groups[0].places
 	for _, g := range b.groups[1:] {
 		tagged = tagged || !slices.Equal(g.places, first)
 	}
-	r.p.blank()
-	spans := []span{{name, b.base}}
-	if !tagged {
-		if first[0] != "" {
-			spans[0].text += first[0]
-		}
-		spans = append(spans, span{dim, r.whereabouts(b.base, first)})
+	pg.p.blank()
+	if tagged {
+		pg.p.line(span{name, b.base})
+	} else {
+		pg.p.line(span{name, b.base + first[0]}, span{dim, pg.whereabouts(b.base, first)})
 	}
-	r.p.line(spans...)
-	if h, ok := r.head(b.base, first[0]); ok && h.Question != "" {
-		r.p.para(2, dim, h.Question)
+	if q := pg.question(b.base, first[0]); q != "" {
+		pg.p.para(2, dim, q)
 	}
 	return tagged
 }
 
 // whereabouts says in which places of a probe a change is, beside the first,
 // and in which it is not.
-func (r *report) whereabouts(base string, places []string) string {
+func (pg *page) whereabouts(base string, places []string) string {
 	var also, not []string
-	for _, p := range r.places[base] {
-		where := p
-		if where == "" {
-			where = "the initial namespace"
-		}
+	for _, p := range pg.places[base] {
 		switch {
 		case p == places[0]:
 		case slices.Contains(places, p):
-			also = append(also, where)
+			also = append(also, cmp.Or(p, initial))
 		default:
-			not = append(not, where)
+			not = append(not, cmp.Or(p, initial))
 		}
 	}
 	text := ""
@@ -150,127 +174,52 @@ func (r *report) whereabouts(base string, places []string) string {
 	return text
 }
 
-// head finds a probe's head, under its own name or without the place.
-func (r *report) head(base, place string) (observe.Head, bool) {
+// question finds a probe's, under its own name or without the place.
+func (pg *page) question(base, place string) string {
 	for _, want := range []string{base + place, base} {
-		for _, h := range r.t.Heads {
+		for _, h := range pg.heads {
 			if h.Name == want {
-				return h, true
+				return h.Question
 			}
 		}
 	}
-	return observe.Head{}, false
+	return ""
 }
 
-func (r *report) block(b block) {
-	tagged := r.title(b)
-	for i, g := range b.groups {
-		if i > 0 || tagged {
-			r.p.blank()
-		}
-		if tagged {
-			where := "in the initial namespace"
-			if g.places[0] != "" {
-				where = g.places[0]
-			}
-			r.p.line(span{dim, "  " + where + r.whereabouts(b.base, g.places)})
-		}
-		r.group(g)
-	}
-}
-
-// group writes one group: a column for each run of kernels that agree.
-func (r *report) group(g group) {
+// group writes a line for each item under the heads of its columns.
+func (pg *page) group(g group) {
 	gr := grid{indent: 2, bars: true}
-	heads := []span{{boundary, r.boundaryNames(g.boundaries)}}
-	for _, run := range g.runs {
-		heads = append(heads, span{strong, r.runName(run)})
+	heads := []cell{{boundary, g.where}}
+	for _, h := range g.heads {
+		heads = append(heads, cell{strong, []string{h}})
 	}
-	gr.add(heads...)
-	for _, c := range g.changes {
-		row := []span{{plain, rowLabel(c)}}
-		for _, run := range g.runs {
-			row = append(row, span{plain, valueText(c.Row.Values[run[0]])})
+	gr.rows = append(gr.rows, heads)
+	for _, it := range g.items {
+		row := []span{{plain, it.label}}
+		for _, v := range it.values {
+			row = append(row, span{plain, v})
 		}
 		gr.add(row...)
 	}
-	if gr.fits(r.p) {
-		gr.write(r.p)
+	if gr.fits(pg.p) {
+		gr.write(pg.p)
 	} else {
-		r.tall(g)
+		pg.tall(g)
 	}
-	if s := r.skippedText(g.boundaries); s != "" {
-		r.p.para(2, dim, s)
+	if g.note != "" {
+		pg.p.para(2, dim, g.note)
 	}
 }
 
-// tall writes a group of too many runs for one line: a line for each.
-func (r *report) tall(g group) {
-	r.p.para(2, boundary, r.boundaryNames(g.boundaries))
-	for _, c := range g.changes {
-		r.p.line(span{plain, "  " + rowLabel(c)})
+// tall writes a group of too many columns for one line: a line for each.
+func (pg *page) tall(g group) {
+	pg.p.para(2, boundary, strings.Join(g.where, ", "))
+	for _, it := range g.items {
+		pg.p.para(2, plain, it.label)
 		gr := grid{indent: 4, bars: true}
-		for _, run := range g.runs {
-			gr.add(span{strong, r.runName(run)}, span{plain, valueText(c.Row.Values[run[0]])})
+		for i, v := range it.values {
+			gr.add(span{strong, g.heads[i]}, span{plain, v})
 		}
-		gr.write(r.p)
+		gr.write(pg.p)
 	}
-}
-
-func rowLabel(c table.Change) string {
-	if c.Whole() {
-		return "the whole probe"
-	}
-	return attr(c.Row)
-}
-
-// valueText is what a reader sees of a value: never nothing.
-func valueText(v table.Value) string {
-	switch {
-	case v.Status == table.Recorded && v.Kind != "" && v.Text == "":
-		return `""`
-	case v.Status == table.Recorded && v.Kind != "":
-		return v.Text
-	case v.Text != "":
-		return string(v.Status) + ": " + v.Text
-	}
-	return string(v.Status)
-}
-
-func (r *report) label(column int) string { return r.t.Columns[column].Label }
-
-func (r *report) labels(columns []int) string {
-	var out []string
-	for _, c := range columns {
-		out = append(out, r.label(c))
-	}
-	return strings.Join(out, ", ")
-}
-
-func (r *report) boundaryNames(bs []table.Boundary) string {
-	var out []string
-	for _, b := range bs {
-		out = append(out, r.label(b.From)+" → "+r.label(b.To))
-	}
-	return strings.Join(out, ", ")
-}
-
-// runName names a run by its ends; in between nothing differs.
-func (r *report) runName(run []int) string {
-	if len(run) < 3 {
-		return r.labels(run)
-	}
-	return r.label(run[0]) + " … " + r.label(run[len(run)-1])
-}
-
-func (r *report) skippedText(bs []table.Boundary) string {
-	var columns []int
-	for _, b := range bs {
-		columns = append(columns, b.Skipped...)
-	}
-	if len(columns) == 0 {
-		return ""
-	}
-	slices.Sort(columns)
-	return "no answer from " + r.labels(slices.Compact(columns))
 }

@@ -1,7 +1,9 @@
 package render
 
 import (
+	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
@@ -11,10 +13,35 @@ import (
 type grid struct {
 	indent int
 	bars   bool // whether a bar stands between columns, to show a step
-	rows   [][]span
+	rows   [][]cell
 }
 
-const leastColumn = 10 // a column is folded no narrower than this
+// cell is one or more lines of text.
+type cell struct {
+	style style
+	lines []string
+}
+
+const (
+	leastColumn = 10 // a column is folded no narrower than this
+	mostLines   = 12 // of a cell; what is longer is cut
+)
+
+// folded returns the cell's lines, escaped, folded and cut.
+func (c cell) folded(limit int) []string {
+	var out []string
+	for _, l := range c.lines {
+		out = append(out, fold(observe.Escape(l), limit)...)
+	}
+	if len(out) <= mostLines {
+		return out
+	}
+	more := 0
+	for _, l := range out[mostLines-1:] {
+		more += utf8.RuneCountInString(l)
+	}
+	return append(out[:mostLines-1], fold(fmt.Sprintf("… %d more", more), limit)[0])
+}
 
 // between is what stands between columns.
 func (g *grid) between() span {
@@ -24,7 +51,13 @@ func (g *grid) between() span {
 	return span{plain, "  "}
 }
 
-func (g *grid) add(cells ...span) { g.rows = append(g.rows, cells) }
+func (g *grid) add(spans ...span) {
+	var row []cell
+	for _, s := range spans {
+		row = append(row, cell{s.style, []string{s.text}})
+	}
+	g.rows = append(g.rows, row)
+}
 
 // fits reports whether the grid can be written without a column narrower than
 // a reader can follow.
@@ -47,11 +80,11 @@ func (g *grid) write(p *printer) {
 	}
 }
 
-func (g *grid) writeRow(p *printer, row []span, limits []int) {
+func (g *grid) writeRow(p *printer, row []cell, limits []int) {
 	folded := make([][]string, len(row))
 	lines := 1
 	for i, c := range row {
-		folded[i] = fold(observe.Escape(c.text), limits[i])
+		folded[i] = c.folded(limits[i])
 		lines = max(lines, len(folded[i]))
 	}
 	for n := range lines {
@@ -79,7 +112,9 @@ func (g *grid) natural() []int {
 			if i == len(out) {
 				out = append(out, 0)
 			}
-			out[i] = max(out[i], width(observe.Escape(c.text)))
+			for _, l := range c.lines {
+				out[i] = max(out[i], width(observe.Escape(l)))
+			}
 		}
 	}
 	return out

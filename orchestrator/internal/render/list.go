@@ -41,7 +41,7 @@ func families(heads []observe.Head) []*family {
 		}
 		g := &out[at].grid
 		if row, ok := index[full]; ok && place != "" {
-			g.rows[row][0].text += ", " + place
+			g.rows[row][0].lines[0] += ", " + place
 			continue
 		}
 		index[full] = len(g.rows)

@@ -25,12 +25,10 @@ type Summary struct {
 // Text writes what differs between neighbouring kernels of t, what could not be
 // compared, and a line of counts. Of what is equal it says nothing.
 func Text(w io.Writer, t *table.Table, s Summary, o Options) error {
-	r := newReport(newPrinter(o), t)
+	r := newReport(t, o)
 	groups, residue := t.Groups(), t.Residue()
 	r.kernels()
-	for _, b := range blocks(groups) {
-		r.block(b)
-	}
+	r.blocks(r.items(groups))
 	r.verdict(groups, residue)
 	r.residue(residue)
 	r.unsupported()
@@ -42,9 +40,3 @@ func Text(w io.Writer, t *table.Table, s Summary, o Options) error {
 	_, err := w.Write(r.p.buf.Bytes())
 	return err
 }
-
-// DiffText writes what differs between the two tables of d.
-func DiffText(w io.Writer, d *table.Difference, o Options) error { return nil }
-
-// DiffJSON writes the same as DiffText for a program: one DiffReport.
-func DiffJSON(w io.Writer, d *table.Difference) error { return nil }

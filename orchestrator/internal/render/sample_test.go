@@ -2,6 +2,7 @@ package render
 
 import (
 	"bufio"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -131,5 +132,70 @@ func four(t *testing.T) *sample {
 	s.outcome("enable/flowtable@child", observe.Unsupported, "no module nf_flow_table", oldest)
 	s.outcome("table-full/flood", observe.Broken, "left behind: 3 conntrack entries", mid)
 	s.outcome("table-full/flood@child", observe.Broken, "left behind: 3 conntrack entries", mid)
+	return s
+}
+
+// backport is a fix that went into 6.12.1 after 6.1.100, and was backported
+// into both series: it shows where it went in, twice.
+func backport(t *testing.T) *sample {
+	s := newSample(t, "6.1.100-1", "6.1.192-2", "6.12.1-1", "6.12.117-1", "7.3~rc7-1~exp1", "7.3.4-1")
+	s.both("table-full/syn", "syn.class", "10 new", 1, 3, 4, 5)
+	s.both("table-full/syn", "table.drop", "0", 1, 3, 4, 5)
+	return s
+}
+
+// failed is a run of which one kernel did not boot, one crashed half-way, and
+// one probe lacks a row.
+func failed(t *testing.T) *sample {
+	s := newSample(t, "5.10.262-1", "6.1.192-2", "6.12.117-1", "7.3.4-1")
+	c := &s.cells[2]
+	c.Outcome, c.Reason = results.CellCrashed, "the kernel died in table-full/flood: Oops: general protection fault"
+	c.Console = []string{
+		"[   12.203000] Oops: general protection fault, probably for non-canonical address 0xdead000000000122: 0000 [#1] PREEMPT SMP",
+		"[   12.203900] RIP: 0010:nf_ct_gc_expired+0x1c/0xa0 [nf_conntrack]",
+		"[   12.205000] Kernel panic - not syncing: Fatal exception in interrupt",
+	}
+	for i, p := range c.Probes {
+		switch {
+		case p.Name == "table-full/flood":
+			s.outcome(p.Name, observe.Crashed, "Oops: general protection fault", 2)
+		case i > 20:
+			s.outcome(p.Name, observe.Missing, "not reached", 2)
+		}
+	}
+	c = &s.cells[3]
+	c.Outcome, c.Reason, c.Probes, c.Rows = results.CellFailed, "boot: no answer from the guest within 1m0s", nil, nil
+	s.cells[0].Rows = slices.DeleteFunc(s.cells[0].Rows, func(r observe.Row) bool {
+		return r.Name == "table-full/syn/table.drop"
+	})
+	s.set("table-full/syn/syn.raw", "9", 0)
+	return s
+}
+
+// many is a fact that is different on each of many kernels.
+func many(t *testing.T) *sample {
+	var versions []string
+	for i := range 14 {
+		versions = append(versions, fmt.Sprintf("6.%d.%d-1", i+1, 17*i))
+	}
+	s := newSample(t, versions...)
+	for i := range versions {
+		s.set("loose/on/ack.entry", fmt.Sprintf("%d tcp ESTABLISHED unreplied, %d tcp SYN_SENT", i+1, 14-i), i)
+	}
+	return s.set("loose/on/ack.raw", "11", 3, 7, 11)
+}
+
+// hostile is what a guest or a run directory from elsewhere may try.
+func hostile(t *testing.T) *sample {
+	s := newSample(t, "6.1.192-2", "6.12.117-1")
+	s.set("loose/on/ack.entry", "\x1b[2J\x1b]0;owned\x07red\r\n\u202egnp.exe", 1)
+	s.set("loose/on/ack.class", strings.Repeat("\u200b世界", 60), 1)
+	s.set("loose/on/ack.raw", "", 1)
+	s.set("loose/on/table.drop", "\xff\xfe\x9b31m", 1)
+	s.outcome("table-full/flood", observe.Broken, "\x1b[8mhidden\nfake line", 0)
+	c := &s.cells[1]
+	c.Kernel.Release = "6.12\x1b[1m"
+	c.Warnings = []string{"\tclock\x00"}
+	c.Outcome, c.Reason, c.Console = results.CellCrashed, "\x1bc", []string{"\x1b[31mpanic\x1b[0m", "\x08\x08"}
 	return s
 }

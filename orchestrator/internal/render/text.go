@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,18 +13,105 @@ import (
 
 // report is one Text being written.
 type report struct {
-	p      *printer
-	t      *table.Table
-	places map[string][]string // of each probe without its place
+	page
+	t *table.Table
 }
 
-func newReport(p *printer, t *table.Table) *report {
-	r := &report{p: p, t: t, places: map[string][]string{}}
-	for _, probe := range t.Probes {
-		name, place := base(probe.Name)
-		r.places[name] = append(r.places[name], place)
+func newReport(t *table.Table, o Options) *report {
+	var probes []string
+	for _, p := range t.Probes {
+		probes = append(probes, p.Name)
 	}
-	return r
+	return &report{page: newPage(o, t.Heads, probes), t: t}
+}
+
+// items puts what changed into words.
+func (r *report) items(groups []table.Group) []item {
+	var out []item
+	for _, g := range groups {
+		l := look{
+			where: r.boundaryNames(g.Boundaries), note: r.skippedText(g.Boundaries),
+			rank: 1 + g.Boundaries[0].To,
+		}
+		for _, run := range g.Runs {
+			l.heads = append(l.heads, r.runName(run))
+		}
+		for _, c := range g.Changes {
+			it := item{probe: g.Probe, label: rowLabel(c.Row), look: l}
+			if c.Whole() {
+				it.look.rank = 0
+			}
+			for _, run := range g.Runs {
+				it.values = append(it.values, valueText(c.Row.Values[run[0]]))
+			}
+			out = append(out, it)
+		}
+	}
+	return out
+}
+
+// rowLabel is the part of a row's name that follows its probe's.
+func rowLabel(row table.Row) string {
+	if row.Name == row.Probe {
+		return wholeProbe
+	}
+	return strings.TrimPrefix(row.Name, row.Probe+"/")
+}
+
+// noReason stands where a reason is missing.
+const noReason = "no reason given"
+
+const wholeProbe = "the whole probe"
+
+// valueText is what a reader sees of a value: never nothing.
+func valueText(v table.Value) string {
+	switch {
+	case v.Kind != "" && v.Text == "":
+		return `""`
+	case v.Kind != "":
+		return v.Text
+	case v.Text != "":
+		return string(v.Status) + ": " + v.Text
+	}
+	return string(v.Status)
+}
+
+func (r *report) label(column int) string { return r.t.Columns[column].Label }
+
+func (r *report) labels(columns []int) string { return strings.Join(labelsOf(r.t, columns), ", ") }
+
+// mostBoundaries is how many are worth naming; of more, the columns tell.
+const mostBoundaries = 6
+
+func (r *report) boundaryNames(bs []table.Boundary) []string {
+	var out []string
+	if len(bs) > mostBoundaries {
+		return []string{fmt.Sprintf("%d boundaries", len(bs))}
+	}
+	for _, b := range bs {
+		out = append(out, r.label(b.From)+" → "+r.label(b.To))
+	}
+	return out
+}
+
+// runName names a run by its ends; in between nothing differs.
+func (r *report) runName(run []int) string {
+	if len(run) < 3 {
+		return r.labels(run)
+	}
+	return r.label(run[0]) + " … " + r.label(run[len(run)-1])
+}
+
+func (r *report) skippedText(bs []table.Boundary) string {
+	var columns []int
+	for _, b := range bs {
+		columns = append(columns, b.Skipped...)
+	}
+	if len(columns) == 0 {
+		return ""
+	}
+	slices.Sort(columns)
+	return "no answer from " + r.labels(slices.Compact(columns))
 }
 
 // kernels writes the columns of the table, oldest first.
@@ -93,20 +181,15 @@ func (r *report) failedCell(i int) {
 			none++
 		}
 	}
-	r.p.para(2, bad, fmt.Sprintf("%s %s: %s", c.Label, c.Outcome, orElse(c.Reason, "no reason given")))
+	r.p.para(2, bad, fmt.Sprintf("%s %s: %s", c.Label, c.Outcome, cmp.Or(c.Reason, noReason)))
 	if none > 0 && none < len(r.t.Probes) {
 		r.p.para(4, dim, fmt.Sprintf("%d of %s have no answer", none, count(len(r.t.Probes), "probe")))
 	}
+	g := grid{indent: 4}
 	for _, l := range c.Console[max(len(c.Console)-consoleLines, 0):] {
-		r.p.para(4, dim, "| "+l)
+		g.add(span{dim, "│"}, span{dim, l})
 	}
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
+	g.write(r.p)
 }
 
 // unanswered is residue for one reason: probes, or rows that were not recorded.
@@ -130,7 +213,7 @@ func gather(residue table.Residue) []unanswered {
 		out = append(out, u)
 	}
 	for _, p := range residue.Probes {
-		add(unanswered{string(p.Status), orElse(p.Reason, "no reason given"), p.Columns, []string{p.Probe}})
+		add(unanswered{string(p.Status), cmp.Or(p.Reason, noReason), p.Columns, []string{p.Probe}})
 	}
 	for _, a := range residue.Absent {
 		add(unanswered{string(table.Absent), "recorded without a row that other kernels have", a.Columns, []string{a.Row}})
@@ -162,7 +245,7 @@ func (r *report) unsupported() {
 			all = all && v.Status == table.Unsupported
 		}
 		if all {
-			names = append(names, fmt.Sprintf("%s (%s)", p.Name, orElse(p.Outcomes[0].Text, "no reason given")))
+			names = append(names, fmt.Sprintf("%s (%s)", p.Name, cmp.Or(p.Outcomes[0].Text, noReason)))
 		}
 	}
 	if len(names) > 0 {

@@ -5,10 +5,14 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -42,7 +46,44 @@ func text(t *testing.T, s *sample, o Options) []byte {
 }
 
 func TestText(t *testing.T) {
-	golden(t, "four.80.txt", text(t, four(t), Options{Width: 80}))
-	golden(t, "four.120.txt", text(t, four(t), Options{Width: 120}))
-	golden(t, "four.80.color.txt", text(t, four(t), Options{Width: 80, Color: true}))
+	for name, make := range map[string]func(*testing.T) *sample{
+		"four": four, "backport": backport, "failed": failed, "many": many, "hostile": hostile,
+		"same":   func(t *testing.T) *sample { return newSample(t, "5.10.262-1", "6.1.192-2") },
+		"single": func(t *testing.T) *sample { return newSample(t, "6.1.192-2") },
+		"none":   func(t *testing.T) *sample { return newSample(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := make(t)
+			golden(t, name+".80.txt", text(t, s, Options{Width: 80}))
+			golden(t, name+".120.txt", text(t, s, Options{Width: 120}))
+			golden(t, name+".80.color.txt", text(t, s, Options{Width: 80, Color: true}))
+			for _, width := range []int{40, 57, 80, 120} {
+				fits(t, text(t, s, Options{Width: width}), width)
+			}
+		})
+	}
+}
+
+// fits holds plain text to its width, and to what a terminal just prints.
+func fits(t *testing.T, text []byte, width int) {
+	t.Helper()
+	for _, l := range strings.Split(string(text), "\n") {
+		if w := widths.StringWidth(l); w > width {
+			t.Errorf("line of %d columns, more than %d: %q", w, width, l)
+		}
+		if observe.Escape(l) != l {
+			t.Errorf("line that a terminal may act on: %q", l)
+		}
+		if strings.TrimRight(l, " ") != l {
+			t.Errorf("line ends in space: %q", l)
+		}
+	}
+}
+
+func TestColourOnlyAddsColour(t *testing.T) {
+	plain, colored := text(t, four(t), Options{}), text(t, four(t), Options{Color: true})
+	stripped := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAll(colored, nil)
+	if bytes.Equal(plain, colored) || !bytes.Equal(plain, stripped) {
+		t.Errorf("colour changes the text:\n%s\n%s", plain, stripped)
+	}
 }

@@ -1,0 +1,195 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
+)
+
+// difference is one DiffText being written.
+type difference struct {
+	page
+	d *table.Difference
+}
+
+// DiffText writes what differs between the two tables of d, what only one of
+// them has, what could not be compared, and a line of counts.
+func DiffText(w io.Writer, d *table.Difference, o Options) error {
+	var probes []string
+	for _, p := range d.B.Probes {
+		probes = append(probes, p.Name)
+	}
+	df := &difference{page: newPage(o, append(slices.Clone(d.B.Heads), d.A.Heads...), probes), d: d}
+	df.kernels()
+	df.blocks(df.items())
+	df.verdict()
+	df.lists()
+	df.residue()
+	df.counts()
+	_, err := w.Write(df.p.buf.Bytes())
+	return err
+}
+
+// pairLabel names a pair: by one label where both sides have the same.
+func pairLabel(d *table.Difference, pair int) string {
+	a, b := pairSides(d, pair)
+	if a == b {
+		return a
+	}
+	return a + " → " + b
+}
+
+// pairSides returns the labels of a pair, with full versions where only these
+// tell the two apart.
+func pairSides(d *table.Difference, pair int) (a, b string) {
+	x, y := d.A.Columns[d.Pairs[pair].A], d.B.Columns[d.Pairs[pair].B]
+	if x.Label == y.Label && x.Kernel.Version != y.Kernel.Version {
+		return x.Label + " (" + x.Kernel.Version + ")", y.Label + " (" + y.Kernel.Version + ")"
+	}
+	return x.Label, y.Label
+}
+
+func (df *difference) kernels() {
+	g := grid{}
+	for i, p := range df.d.Pairs {
+		x, y := df.d.A.Columns[p.A], df.d.B.Columns[p.B]
+		note := "same version"
+		if p.By != table.ByVersion {
+			note = "matched by " + string(p.By)
+		}
+		g.add(span{strong, pairLabel(df.d, i)}, span{plain, x.Kernel.Release}, span{plain, y.Kernel.Release}, span{dim, note})
+	}
+	g.write(df.p)
+	if len(df.d.OnlyA) > 0 {
+		df.p.para(0, dim, "only before: "+strings.Join(labelsOf(df.d.A, df.d.OnlyA), ", "))
+	}
+	if len(df.d.OnlyB) > 0 {
+		df.p.para(0, dim, "only after: "+strings.Join(labelsOf(df.d.B, df.d.OnlyB), ", "))
+	}
+}
+
+// items puts what differs into words: pairs that differ alike are one item.
+func (df *difference) items() []item {
+	var out []item
+	for _, r := range df.d.Rows {
+		label := rowLabel(table.Row{Name: r.Name, Probe: r.Probe})
+		done := make([]bool, len(df.d.Pairs))
+		for i := range df.d.Pairs {
+			if !r.Differs[i] || done[i] {
+				continue
+			}
+			alike := []int{i}
+			for j := i + 1; j < len(done); j++ {
+				if r.Differs[j] && r.Old[j] == r.Old[i] && r.New[j] == r.New[i] {
+					alike = append(alike, j)
+					done[j] = true
+				}
+			}
+			out = append(out, item{
+				probe: r.Probe, label: label, look: df.look(alike),
+				values: []string{valueText(r.Old[i]), valueText(r.New[i])},
+			})
+		}
+	}
+	return out
+}
+
+func (df *difference) look(pairs []int) look {
+	l := look{heads: []string{"before", "after"}, rank: pairs[0]}
+	if a, b := pairSides(df.d, pairs[0]); len(df.d.Pairs) == 1 && a != b {
+		l.heads = []string{a, b}
+	}
+	var where []string
+	for _, p := range pairs {
+		where = append(where, pairLabel(df.d, p))
+	}
+	l.where = []string{strings.Join(where, ", ")}
+	if len(pairs) > 2 && len(pairs) == len(df.d.Pairs) {
+		l.where = []string{"every kernel"}
+	}
+	return l
+}
+
+func (df *difference) verdict() {
+	text := ""
+	switch {
+	case df.d.Changes() > 0:
+		return
+	case len(df.d.Pairs) == 0:
+		text = "No kernel of one run matches one of the other: nothing compared."
+	case df.d.Failed():
+		text = "Nothing differs in what could be compared."
+	default:
+		text = fmt.Sprintf("Nothing differs: %s compared on %s.",
+			count(len(df.d.B.Rows), "row"), count(len(df.d.Pairs), "kernel"))
+	}
+	df.p.blank()
+	df.p.para(0, strong, text)
+}
+
+// lists writes what only one side has.
+func (df *difference) lists() {
+	for _, l := range []struct {
+		title string
+		style style
+		names []string
+	}{
+		{"vanished", boundary, df.d.Vanished},
+		{"new", boundary, df.d.New},
+		{"probes only before", dim, df.d.ProbesA},
+		{"probes only after", dim, df.d.ProbesB},
+	} {
+		if len(l.names) > 0 {
+			df.p.blank()
+			df.p.line(span{l.style, l.title})
+			df.p.para(2, plain, joinNames(l.names))
+		}
+	}
+}
+
+func (df *difference) residue() {
+	if !df.d.Failed() {
+		return
+	}
+	df.p.blank()
+	df.p.line(span{bad, "not compared"})
+	for _, i := range df.d.Cells {
+		p := df.d.Pairs[i]
+		for _, side := range []struct {
+			name   string
+			column table.Column
+		}{{"before", df.d.A.Columns[p.A]}, {"after", df.d.B.Columns[p.B]}} {
+			if c := side.column; c.Outcome != results.CellOK {
+				df.p.para(2, bad, fmt.Sprintf("%s (%s) %s: %s", c.Label, side.name, c.Outcome, cmp.Or(c.Reason, noReason)))
+			}
+		}
+	}
+	g := grid{indent: 2}
+	for _, u := range df.d.Residue {
+		var where []string
+		for _, p := range u.Pairs {
+			where = append(where, pairLabel(df.d, p))
+		}
+		g.add(span{plain, u.Probe}, span{strong, strings.Join(where, ", ")},
+			span{plain, "before " + valueText(u.Old) + "; after " + valueText(u.New)})
+	}
+	g.write(df.p)
+}
+
+func (df *difference) counts() {
+	parts := []string{
+		count(len(df.d.Pairs), "kernel") + " compared", count(len(df.d.B.Rows), "row"),
+		count(len(df.d.Rows), "change"), fmt.Sprintf("%d vanished", len(df.d.Vanished)),
+		fmt.Sprintf("%d new", len(df.d.New)),
+	}
+	if n := len(df.d.Cells) + len(df.d.Residue); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d not compared", n))
+	}
+	df.p.blank()
+	df.p.para(0, strong, strings.Join(parts, " · "))
+}
