@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -127,7 +126,7 @@ func (a *app) prove(ctx context.Context, accel vm.Accel, without string) (string
 }
 
 func checkMemory(_ context.Context, c *matrix.Config) (string, string) {
-	jobs, err := c.JobCount(runtime.NumCPU())
+	jobs, err := c.JobCount(hostOf())
 	if err != nil {
 		return verdict(err, "")
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/render"
 )
 
@@ -36,7 +37,7 @@ type app struct {
 	width          int
 	config         string
 	qemu           string
-	overrides      map[string]any
+	overrides      map[string]matrix.Override
 }
 
 // exit ends a command with a status and no further word.
@@ -52,7 +53,7 @@ func (u usage) Unwrap() error { return u.error }
 // Main runs the command line and returns its exit status. The context ends when
 // the user interrupts.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	a := &app{stdout: stdout, stderr: stderr, overrides: map[string]any{}}
+	a := &app{stdout: stdout, stderr: stderr, overrides: map[string]matrix.Override{}}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(stdout)

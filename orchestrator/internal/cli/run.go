@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"time"
@@ -102,7 +101,7 @@ func (a *app) run(cmd *cobra.Command, flags runFlags) error {
 // schedule runs the cells. It fails only where results cannot be had or kept.
 func (a *app) schedule(ctx context.Context, c *matrix.Config, catalog *kernel.Catalog, cells []sched.Cell,
 	listing *observe.Listing, seed *uint64, writer *results.Writer, bars *bars) error {
-	jobs, err := c.JobCount(runtime.NumCPU())
+	jobs, err := c.JobCount(hostOf())
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,14 @@ package cli
 
 import (
 	"os"
+	"runtime"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/ctmatrix/ctmatrix/images/kernel"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/sched"
 )
 
 // settingFlags are the flags that stand for keys of matrix.yaml.
@@ -31,10 +33,11 @@ func (a *app) settings(cmd *cobra.Command) (*matrix.Config, error) {
 		if !ok {
 			return
 		}
-		a.overrides[key] = f.Value.String()
+		o := matrix.Override{Value: f.Value.String(), Name: "--" + f.Name}
 		if list, ok := f.Value.(pflag.SliceValue); ok {
-			a.overrides[key] = list.GetSlice()
+			o.Value = list.GetSlice()
 		}
+		a.overrides[key] = o
 	})
 	c, err := matrix.Load(a.config, a.overrides)
 	if err != nil {
@@ -67,4 +70,14 @@ func orNil(list []string) []string {
 		return nil
 	}
 	return list
+}
+
+// hostOf is what this host has for guests. Memory that cannot be asked for does
+// not limit them.
+func hostOf() matrix.Host {
+	free, err := sched.FreeMemoryMB()
+	if err != nil {
+		free = 0
+	}
+	return matrix.Host{CPUs: runtime.NumCPU(), MemoryMB: free}
 }

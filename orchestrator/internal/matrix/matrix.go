@@ -4,6 +4,7 @@
 package matrix
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -78,100 +79,150 @@ var settings = []struct {
 	{"allow_unverified", false},
 }
 
+// Override is a setting from the command line, with the name that faults in it
+// are blamed on: "--kernel".
+type Override struct {
+	Value any
+	Name  string
+}
+
 // Load reads file, or DefaultFile if file is "" and it exists, and puts
-// overrides, by key, above everything else. An error is one line that says
-// where the fault is and what to write instead.
-func Load(file string, overrides map[string]any) (*Config, error) {
+// overrides, by key, above everything else. The error is a *Fault, or says that
+// the file cannot be read.
+func Load(file string, overrides map[string]Override) (*Config, error) {
 	v := viper.NewWithOptions(viper.KeyDelimiter(separator))
-	v.SetEnvPrefix("ctmatrix")
+	v.SetEnvPrefix(envPrefix)
 	v.SetEnvKeyReplacer(strings.NewReplacer(separator, "_"))
 	for _, s := range settings {
 		v.SetDefault(s.key, s.value)
+		if s.key == variantsKey {
+			continue // a list of mappings has no form in a variable
+		}
 		if err := v.BindEnv(s.key); err != nil {
 			return nil, fmt.Errorf("bind %s to the environment: %w", s.key, err)
 		}
 	}
-	if err := readFile(v, file); err != nil {
+	from := origin{file: file, overrides: overrides}
+	if err := from.readFile(v); err != nil {
 		return nil, err
 	}
-	for key, value := range overrides {
-		v.Set(key, value)
+	for key, o := range overrides {
+		v.Set(key, o.Value)
 	}
 	var c Config
 	hooks := viper.DecodeHook(mapstructure.StringToSliceHookFunc(","))
 	if err := v.UnmarshalExact(&c, hooks); err != nil {
-		return nil, fmt.Errorf("%s: %w", source(file), oneLine(err))
+		return nil, from.blame(err)
 	}
 	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", source(file), err)
+		return nil, from.blame(err)
 	}
 	return &c, nil
 }
 
-// source names what a fault in the merged settings is blamed on.
-func source(file string) string {
-	if file == "" {
-		return "settings"
-	}
-	return file
+// origin knows where settings come from.
+type origin struct {
+	file      string // "" if none was read
+	lines     positions
+	overrides map[string]Override
 }
 
-func readFile(v *viper.Viper, file string) error {
-	name := file
+// readFile reads the file into v, and fails where a named one is not there.
+func (o *origin) readFile(v *viper.Viper) error {
+	name := o.file
 	if name == "" {
 		name = DefaultFile
 	}
 	data, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) && file == "" {
+	if errors.Is(err, fs.ErrNotExist) && o.file == "" {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read matrix: %w", err)
 	}
-	if err := Check(data); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	o.file = name
+	var fault *Fault
+	if o.lines, err = check(data); errors.As(err, &fault) {
+		fault.Source = name
+		return fault
 	}
 	v.SetConfigType("yaml")
-	if err := v.ReadConfig(strings.NewReader(string(data))); err != nil {
-		return fmt.Errorf("%s: %w", name, oneLine(err))
+	if err := v.ReadConfig(bytes.NewReader(data)); err != nil {
+		return &Fault{Source: name, Text: oneLine(err).Error()}
 	}
 	return nil
 }
 
-// oneLine folds the lines of a library's error into one.
-func oneLine(err error) error {
-	return errors.New(strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", " ")), " "))
+// blame completes an error of the merged settings with where its key was set.
+func (o *origin) blame(err error) error {
+	fault := &Fault{Text: oneLine(err).Error()}
+	if f := (*Fault)(nil); errors.As(err, &f) {
+		fault = f
+	}
+	key := fault.Key[:len(fault.Key)-len(strings.TrimLeft(fault.Key, keyBytes))]
+	variable := strings.ToUpper(envPrefix + "_" + strings.ReplaceAll(key, ".", "_"))
+	switch {
+	case o.overrides[key].Name != "":
+		fault.Source, fault.Key = o.overrides[key].Name, ""
+	case os.Getenv(variable) != "" && key != variantsKey:
+		fault.Source, fault.Key = variable, ""
+	case o.file == "":
+		fault.Source = "settings"
+	default:
+		fault.Source, fault.Line = o.file, o.lines.of(fault.Key)
+	}
+	return fault
+}
+
+const (
+	envPrefix   = "ctmatrix"
+	variantsKey = "variants"
+	keyBytes    = "abcdefghijklmnopqrstuvwxyz_." // in a key, without the index
+)
+
+// wrong is a fault of which only the key is known.
+func wrong(key, format string, args ...any) error {
+	return &Fault{Key: key, Text: fmt.Sprintf(format, args...)}
 }
 
 func (c *Config) check() error {
 	if len(c.Kernels) == 0 {
-		return errors.New(`kernels: none named: write kernels: ["debian:6.1"] or use --kernel debian:6.1`)
+		return wrong("kernels", `none is named: write kernels: ["debian:6.1"] or use --kernel debian:6.1`)
 	}
 	for i, k := range c.Kernels {
 		if !strings.Contains(k, ":") {
-			return fmt.Errorf("kernels[%d]: %q has no source: write \"debian:%s\" or \"dir:PATH\"", i, k, k)
+			return wrong(fmt.Sprintf("kernels[%d]", i), `%q has no source: write "debian:%s"`, k, k)
 		}
 	}
 	if len(c.Probes) == 0 {
-		return errors.New(`probes: none chosen: write probes: ["*"] for all`)
+		return wrong("probes", `none is chosen: write probes: ["*"] for all`)
 	}
-	if _, err := c.JobCount(1); err != nil {
+	if err := c.Guest.check("guest"); err != nil {
 		return err
 	}
+	if err := c.checkVariants(); err != nil {
+		return err
+	}
+	_, err := c.JobCount(Host{CPUs: 1})
+	return err
+}
+
+func (c *Config) checkVariants() error {
 	if len(c.Variants) == 0 {
-		return errors.New("variants: none: write variants: [{name: default}]")
+		return wrong(variantsKey, "there are none: write variants: [{name: default}]")
 	}
 	seen := map[string]bool{}
 	for i, v := range c.Variants {
+		key := fmt.Sprintf("%s[%d]", variantsKey, i)
 		if v.Name == "" || strings.Trim(v.Name, nameBytes) != "" {
-			return fmt.Errorf("variants[%d]: name %q: write one of letters, digits, - and _", i, v.Name)
+			return wrong(key, "name %q: write one of letters, digits, - and _", v.Name)
 		}
 		if seen[v.Name] {
-			return fmt.Errorf("variants[%d]: name %q stands twice", i, v.Name)
+			return wrong(key, "name %q stands twice: write another", v.Name)
 		}
 		seen[v.Name] = true
-		if err := c.GuestFor(v).check(); err != nil {
-			return fmt.Errorf("variants[%d] (%s): %w", i, v.Name, err)
+		if err := c.GuestFor(v).check(key); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -194,55 +245,75 @@ func (c *Config) GuestFor(v Variant) Guest {
 	return g
 }
 
-func (g Guest) check() error {
+// check blames faults on the keys of the mapping at key.
+func (g Guest) check(key string) error {
 	mb, err := g.MemoryMB()
 	if err != nil {
-		return err
+		return wrong(key+".memory", "%v", err)
 	}
 	switch {
-	case mb < 128:
-		return fmt.Errorf("memory %s: kernels need 128M or more", g.Memory)
+	case mb < leastMB:
+		return wrong(key+".memory", "%s: kernels need %dM or more", g.Memory, leastMB)
 	case g.CPUs < 1 || g.CPUs > 64:
-		return fmt.Errorf("cpus %d: write a number from 1 to 64", g.CPUs)
+		return wrong(key+".cpus", "%d: write a number from 1 to 64", g.CPUs)
 	case g.Accel != "auto" && g.Accel != "tcg" && g.Accel != "kvm":
-		return fmt.Errorf("accel %q: write auto, tcg or kvm", g.Accel)
+		return wrong(key+".accel", "%q: write auto, tcg or kvm", g.Accel)
 	case g.Clock != "virtual" && g.Clock != "host":
-		return fmt.Errorf("clock %q: write virtual or host", g.Clock)
+		return wrong(key+".clock", "%q: write virtual or host", g.Clock)
 	case g.Clock == "virtual" && g.CPUs > 1:
-		return fmt.Errorf("cpus %d: a virtual clock drives one CPU: write cpus: 1 or clock: host", g.CPUs)
+		return wrong(key+".cpus", "%d: a virtual clock drives one CPU: write cpus: 1 or clock: host", g.CPUs)
 	case g.Clock == "virtual" && g.Accel == "kvm":
-		return errors.New("accel kvm: KVM has no virtual clock: write accel: tcg or clock: host")
+		return wrong(key+".accel", "kvm: KVM has no virtual clock: write accel: tcg or clock: host")
 	case g.Machine != "auto" && g.Machine != "q35" && g.Machine != "pc":
-		return fmt.Errorf("machine %q: write auto, q35 or pc", g.Machine)
+		return wrong(key+".machine", "%q: write auto, q35 or pc", g.Machine)
 	}
 	return nil
 }
 
+// leastMB is what the kernels tried need to boot and run the suite.
+const leastMB = 128
+
 // MemoryMB is the memory in units of 2^20 bytes.
 func (g Guest) MemoryMB() (int, error) {
-	number, factor := g.Memory, 0
-	switch {
-	case strings.HasSuffix(number, "M"):
-		factor = 1
-	case strings.HasSuffix(number, "G"):
-		factor = 1024
-	}
-	n, err := strconv.Atoi(strings.TrimRight(number, "MG"))
+	number, unit := strings.TrimRight(g.Memory, "MG"), map[string]int{"M": 1, "G": 1024}
+	factor := unit[strings.TrimPrefix(g.Memory, number)]
+	n, err := strconv.Atoi(number)
 	if err != nil || factor == 0 || n < 0 || n > 1<<20 {
-		return 0, fmt.Errorf("memory %q: write a size such as 256M or 1G", g.Memory)
+		return 0, fmt.Errorf("%q is no size: write one such as 256M or 1G", g.Memory)
 	}
 	return n * factor, nil
 }
 
-// JobCount is how many guests run at a time on a host with the given number of
-// CPUs.
-func (c *Config) JobCount(cpus int) (int, error) {
-	if c.Jobs == "auto" {
-		return max(1, cpus), nil
+// Host is what there is for guests to share.
+type Host struct {
+	CPUs     int
+	MemoryMB int // units of 2^20 bytes; 0 where unknown
+}
+
+// overheadMB is what QEMU takes beside the memory of its guest.
+const overheadMB = 128
+
+// JobCount is how many guests run at a time: with "auto" one on each CPU, and no
+// more than memory holds.
+func (c *Config) JobCount(h Host) (int, error) {
+	if c.Jobs != "auto" {
+		n, err := strconv.Atoi(c.Jobs)
+		if err != nil || n < 1 || n > 1024 {
+			return 0, wrong("jobs", "%q: write auto or a number from 1 to 1024", c.Jobs)
+		}
+		return n, nil
 	}
-	n, err := strconv.Atoi(c.Jobs)
-	if err != nil || n < 1 || n > 1024 {
-		return 0, fmt.Errorf("jobs %q: write auto or a number from 1 to 1024", c.Jobs)
+	most := 0
+	for _, v := range c.Variants {
+		mb, err := c.GuestFor(v).MemoryMB()
+		if err != nil {
+			return 0, err
+		}
+		most = max(most, mb)
 	}
-	return n, nil
+	n := h.CPUs
+	if h.MemoryMB > 0 {
+		n = min(n, h.MemoryMB/(most+overheadMB))
+	}
+	return max(1, n), nil
 }
