@@ -1,0 +1,120 @@
+// Package e2e runs the whole of ctmatrix against real kernels and checks what
+// it finds against values measured by hand.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/cli"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+)
+
+// kernels are the oldest and the newest series of the shipped matrix.
+var kernels = []string{"debian:5.10", "debian:7.3"}
+
+// real says that the test starts QEMU and fetches kernels: only `make test` has
+// put everything in place for that.
+func real(t *testing.T) {
+	t.Helper()
+	if os.Getenv("CTMATRIX_REAL_TESTS") == "" {
+		t.Skip("boots real kernels: run `make test`")
+	}
+}
+
+// run runs ctmatrix over the kernels and returns what it found and printed.
+func run(t *testing.T, args ...string) (*results.Run, string) {
+	t.Helper()
+	out := t.TempDir()
+	args = append([]string{"run", "--width", "100", "--out", out}, args...)
+	for _, k := range kernels {
+		args = append(args, "--kernel", k)
+	}
+	var stdout, stderr bytes.Buffer
+	status := cli.Main(context.Background(), args, &stdout, &stderr)
+	if status != cli.ExitSame && status != cli.ExitChanged {
+		t.Fatalf("ctmatrix %s: exit status %d\n%s%s", strings.Join(args, " "), status, &stdout, &stderr)
+	}
+	r, err := results.Open(filepath.Join(out, results.LatestLink))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Cells) != len(kernels) {
+		t.Fatalf("%d cells, want %d", len(r.Cells), len(kernels))
+	}
+	return r, stdout.String()
+}
+
+// TestRealFounding boots two kernels, asks both the founding experiments, and
+// compares with values that were found by hand on 5.10, 6.1, 6.12 and 7.3. They
+// stand here and not in the guest: a probe expects nothing.
+func TestRealFounding(t *testing.T) {
+	real(t)
+	ordered, printed := run(t)
+	t.Logf("printed:\n%s", printed)
+	want := readGolden(t, "founding.golden")
+	names := readGolden(t, "rows.golden")
+	for _, cell := range ordered.Cells {
+		for _, p := range cell.Probes {
+			if p.Outcome != observe.Recorded {
+				t.Errorf("%s: %s is %s: %s", cell.Kernel.Label, p.Name, p.Outcome, p.Reason)
+			}
+		}
+		var gotNames, got []string
+		for _, r := range cell.Rows {
+			gotNames = append(gotNames, r.Name)
+			if line := r.Name + "\t" + r.Value; belongs(r.Name, want) {
+				got = append(got, line)
+			}
+		}
+		if diff := cmp.Diff(names, gotNames); diff != "" {
+			t.Errorf("%s: names of rows (-want +got):\n%s", cell.Kernel.Label, diff)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: values (-want +got):\n%s", cell.Kernel.Label, diff)
+		}
+	}
+
+	// Between 5.10 and 7.3 the kernel's defaults moved, and a run must say so.
+	for _, row := range []string{"limits/defaults", "max.per-bucket", "automatic-helpers.errno"} {
+		if !strings.Contains(printed, row) {
+			t.Errorf("the table does not show %s", row)
+		}
+	}
+
+	// The same kernels give the same table, in whatever order they are asked.
+	shuffled, _ := run(t, "--shuffle=7")
+	for i, cell := range shuffled.Cells {
+		if diff := cmp.Diff(ordered.Cells[i].Rows, cell.Rows); diff != "" {
+			t.Errorf("%s: rows in another order of probes (-ordered +shuffled):\n%s", cell.Kernel.Label, diff)
+		}
+	}
+}
+
+// belongs reports whether the golden lines have a value for the row.
+func belongs(row string, golden []string) bool {
+	return slices.ContainsFunc(golden, func(line string) bool { return strings.HasPrefix(line, row+"\t") })
+}
+
+// readGolden returns the lines of a file in testdata.
+func readGolden(t *testing.T, name string) []string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	if len(lines) < 2 {
+		t.Fatal(fmt.Errorf("%s is all but empty", name))
+	}
+	return lines
+}
