@@ -2,12 +2,9 @@ package sched
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -67,7 +64,7 @@ func (q *QEMU) Describe(ctx context.Context, g matrix.Guest) (Machine, error) {
 	if err != nil {
 		return Machine{}, err
 	}
-	v.Devices = []vm.Device{vm.SerialPort{Name: observe.PortName, FD: 3}}
+	v.Devices = []vm.Device{vm.SerialPort{Name: observe.PortName, FD: 4}}
 	m.Args = v.Args()
 	return m, nil
 }
@@ -123,12 +120,8 @@ func (q *QEMU) Boot(ctx context.Context, image Image) (Guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "ctmatrix-guest-")
-	if err != nil {
-		return nil, fmt.Errorf("make room for the guest's image: %w", err)
-	}
-	g := &qemuGuest{vm: v, keys: keys, release: func() { os.RemoveAll(dir) }}
-	if err := q.start(g, filepath.Join(dir, "initrd"), image); err != nil {
+	g := &qemuGuest{vm: v, keys: keys, release: func() {}}
+	if err := q.start(g, image); err != nil {
 		g.release()
 		return nil, err
 	}
@@ -136,20 +129,15 @@ func (q *QEMU) Boot(ctx context.Context, image Image) (Guest, error) {
 	return g, nil
 }
 
-func (q *QEMU) start(g *qemuGuest, initrd string, image Image) error {
+func (q *QEMU) start(g *qemuGuest, image Image) error {
 	boot, err := initramfs.Boot(g.keys.Boot())
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(initrd, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("write the guest's image: %w", err)
-	}
 	layers := append(append([]initramfs.Layer{}, image.Layers...), boot)
-	if err := errors.Join(initramfs.Assemble(f, layers...), f.Close()); err != nil {
+	if err := g.vm.Ramdisk(func(w io.Writer) error { return initramfs.Assemble(w, layers...) }); err != nil {
 		return err
 	}
-	g.vm.Initrd = initrd
 	if g.conn, err = g.vm.Port(observe.PortName); err != nil {
 		return err
 	}
@@ -158,8 +146,7 @@ func (q *QEMU) start(g *qemuGuest, initrd string, image Image) error {
 	if g.vm.CPUs == 1 {
 		cpu := q.cpus.Take()
 		g.vm.Pin = cpu
-		free := g.release
-		g.release = func() { q.cpus.Give(cpu); free() }
+		g.release = func() { q.cpus.Give(cpu) }
 	}
 	if err := g.vm.Start(); err != nil {
 		g.conn.Close() // never used
