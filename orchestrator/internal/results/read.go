@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
@@ -66,6 +67,16 @@ func openCell(dir string, planned Planned) (CellRows, error) {
 	var line int
 	if c.Rows, line, err = parseRows(data); err != nil {
 		return CellRows{}, &FileError{Path: path, Line: line, Err: err}
+	}
+	// A cell that is cut short between both files has rows of probes that it
+	// does not list yet, and never the other way round.
+	listed := map[string]bool{}
+	for _, p := range c.Probes {
+		listed[p.Name] = true
+	}
+	c.Rows = slices.DeleteFunc(c.Rows, func(r observe.Row) bool { return !listed[r.Probe()] })
+	if err := checkCounts(c.Cell, c.Rows); err != nil {
+		return CellRows{}, &FileError{Path: filepath.Join(dir, planned.Dir, CellFile), Err: err}
 	}
 	return c, nil
 }
