@@ -3,12 +3,12 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/images/kernel"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
@@ -101,7 +101,7 @@ func (d *download) Done(err error) {
 func (b *bars) State(i int, cell results.Cell, state string) {
 	text := fmt.Sprintf("%-10s %s", cell.Kernel.Label, state)
 	if cell.Reason != "" {
-		text += ": " + firstLine(cell.Reason)
+		text += ": " + observe.Bounded(cell.Reason)
 	}
 	if b.progress == nil {
 		if state != "waits" {
@@ -126,9 +126,4 @@ func (b *bars) State(i int, cell results.Cell, state string) {
 		line.now = text
 		line.mu.Unlock()
 	}
-}
-
-func firstLine(s string) string {
-	first, _, _ := strings.Cut(s, "\n")
-	return first
 }

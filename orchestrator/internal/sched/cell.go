@@ -31,19 +31,16 @@ const consoleLines = 12
 // run takes one cell through all of its phases and writes down how it ended. Its
 // error is one of writing: how the cell fared is in the cell.
 func (s *Scheduler) run(ctx context.Context, i int, cell *results.Cell, spec Cell) error {
-	c := &collector{cell: cell, klog: io.Discard}
+	c := &collector{cell: cell, selected: s.Selected, klog: io.Discard}
 	c.saved = func() error { return s.Out.Put(i, *cell, c.rows) }
 	cell.Outcome = results.CellMissing
 	outcome, reason := s.phases(ctx, i, c, spec)
 	cell.Outcome, cell.Reason = outcome, reason
-	switch {
-	case outcome == results.CellCrashed:
-		c.close(s.Selected, observe.Crashed, reason)
-	case outcome != results.CellOK:
-		c.close(s.Selected, observe.Missing, reason)
-	default:
-		c.close(s.Selected, observe.Missing, "the agent did not run it")
+	open := observe.Missing
+	if outcome == results.CellCrashed {
+		open = observe.Crashed
 	}
+	c.close(open, reason)
 	return s.Out.Put(i, *cell, c.rows)
 }
 
@@ -105,7 +102,7 @@ func (s *Scheduler) guest(ctx context.Context, i int, c *collector, image Image)
 	if err := guest.Stop(end); err != nil && outcome == results.CellOK {
 		c.cell.Warnings = append(c.cell.Warnings, "end the guest: "+err.Error())
 	}
-	c.step("stop", stopping)
+	step(c.cell, "stop", stopping)
 	if outcome != results.CellOK {
 		tail := guest.Tail()
 		c.cell.Console = tail[max(0, len(tail)-consoleLines):]
@@ -118,23 +115,21 @@ func (s *Scheduler) suite(ctx context.Context, i int, c *collector, guest Guest,
 	boot, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()
 	err := guest.Ready(boot)
-	c.step("boot", began)
+	step(c.cell, "boot", began)
 	if err != nil {
 		return died(ctx, guest, "while it booted", err)
 	}
 	s.Progress.State(i, *c.cell, "runs")
-	defer c.step("suite", time.Now())
+	defer step(c.cell, "suite", time.Now())
 	run, cancel := context.WithTimeout(ctx, suiteTime)
 	defer cancel()
 	err = s.stream(run, c, guest)
 	var garbled *observe.StreamError
 	switch {
-	case c.done && err == nil:
+	case err == nil:
 		return results.CellOK, ""
 	case errors.As(err, &garbled) && !errors.Is(err, observe.ErrTruncated):
 		return failed(ctx, err)
-	case err == nil:
-		err = observe.ErrTruncated
 	}
 	during := "before the first probe"
 	if c.open != nil {
@@ -154,7 +149,7 @@ func died(ctx context.Context, guest Guest, when string, err error) (results.Cel
 		_ = guest.Wait(settle) // how it ended is read from the console
 	}
 	if line := guest.Death(); line != "" {
-		return results.CellCrashed, fmt.Sprintf("the kernel died %s: %s", when, line)
+		return results.CellCrashed, fmt.Sprintf("the kernel died %s: %s", when, observe.Escape(line))
 	}
 	if ctx.Err() != nil {
 		return results.CellMissing, "interrupted " + when
@@ -190,14 +185,15 @@ func (s *Scheduler) stream(ctx context.Context, c *collector, guest Guest) error
 	err := guest.Exec(ctx, argv, in, complaints)
 	in.Close()
 	streamErr := <-read
-	if err != nil && !errors.Is(err, errStopped) {
-		if text := strings.TrimSpace(complaints.String()); text != "" {
-			err = fmt.Errorf("%w: %s", err, text)
-		}
-		// A stream that ends early is the agent's end told in other words.
-		if errors.Is(streamErr, observe.ErrTruncated) || streamErr == nil {
-			return err
-		}
+	if text := strings.TrimSpace(complaints.String()); err != nil && text != "" {
+		err = fmt.Errorf("%w: %s", err, observe.Bounded(text))
+	}
+	switch {
+	case streamErr == nil && err != nil:
+		// All was said: how the speaker ended is worth a word, no more.
+		c.cell.Warnings = append(c.cell.Warnings, "the suite's command: "+err.Error())
+	case errors.Is(streamErr, observe.ErrTruncated) && err != nil:
+		return err // the same told closer to its cause
 	}
 	return streamErr
 }
@@ -216,8 +212,9 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (c *collector) step(name string, began time.Time) {
-	c.cell.Steps = append(c.cell.Steps, results.Step{Name: name, Elapsed: time.Since(began)})
+// step notes how long a phase that began at a time has taken.
+func step(cell *results.Cell, name string, began time.Time) {
+	cell.Steps = append(cell.Steps, results.Step{Name: name, Elapsed: time.Since(began)})
 }
 
 func (s *Scheduler) fetch(ctx context.Context, cell *results.Cell, cand kernel.Candidate) (*kernel.Kernel, error) {
@@ -229,13 +226,13 @@ func (s *Scheduler) fetch(ctx context.Context, cell *results.Cell, cand kernel.C
 	defer func() { <-s.fetches }()
 	began := time.Now()
 	k, err := s.Kernels.Fetch(ctx, cand)
-	(&collector{cell: cell}).step("fetch", began)
+	step(cell, "fetch", began)
 	return k, err
 }
 
 // image builds the layers that all boots of a kernel share.
 func (s *Scheduler) image(cell *results.Cell, k *kernel.Kernel) ([]initramfs.Layer, error) {
-	defer (&collector{cell: cell}).step("image", time.Now())
+	defer step(cell, "image", time.Now())
 	agent, err := initramfs.Agent(s.Agent)
 	if err != nil {
 		return nil, err

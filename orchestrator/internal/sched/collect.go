@@ -14,12 +14,12 @@ import (
 
 // collector turns a record stream into a cell and its rows.
 type collector struct {
-	cell   *results.Cell
-	rows   []observe.Row
-	klog   io.Writer // kernel.log
-	open   *results.Probe
-	opened []observe.Row // rows of the open probe
-	done   bool
+	cell     *results.Cell
+	selected []string // probes that are to run
+	rows     []observe.Row
+	klog     io.Writer // kernel.log
+	open     *results.Probe
+	opened   []observe.Row // rows of the open probe
 	// saved is called whenever a probe has ended.
 	saved func() error
 }
@@ -53,12 +53,10 @@ func (c *collector) take(rec observe.Record) error {
 		c.opened = append(c.opened, *rec.Row)
 	case rec.Log != nil:
 		c.open.Log = append(c.open.Log, *rec.Log)
-		_, err := fmt.Fprintf(c.klog, "[%12.6f] %s: %s\n", float64(rec.Log.AtUS)/1e6, c.open.Name, rec.Log.Text)
+		_, err := fmt.Fprintf(c.klog, "[%12.6f] %s: %s\n", float64(rec.Log.AtUS)/1e6, c.open.Name, observe.Escape(rec.Log.Text))
 		return err
 	case rec.End != nil:
 		return c.end(rec.End)
-	case rec.Done != nil:
-		c.done = true
 	}
 	return nil
 }
@@ -69,6 +67,21 @@ func (c *collector) hello(h *observe.Hello) error {
 		return fmt.Errorf("the guest runs kernel %q, not %q", h.Release, want)
 	}
 	c.cell.Kernel.Release = h.Release
+	return sameProbes(h.Probes, c.selected)
+}
+
+// sameProbes holds the guest to what it was asked.
+func sameProbes(have, want []string) error {
+	for _, p := range have {
+		if !slices.Contains(want, p) {
+			return fmt.Errorf("the guest runs %s, which was not chosen: agent and host are not of one build", p)
+		}
+	}
+	for _, p := range want {
+		if !slices.Contains(have, p) {
+			return fmt.Errorf("the guest does not run %s, which was chosen: agent and host are not of one build", p)
+		}
+	}
 	return nil
 }
 
@@ -86,13 +99,13 @@ func (c *collector) end(e *observe.End) error {
 
 // close says what became of the probes that did not end: the open one has the
 // given outcome, those that were not reached are missing.
-func (c *collector) close(selected []string, outcome observe.Outcome, reason string) {
+func (c *collector) close(outcome observe.Outcome, reason string) {
 	if c.open != nil {
 		c.open.Outcome, c.open.Reason, c.open.Rows = outcome, reason, 0
 		c.cell.Probes = append(c.cell.Probes, *c.open)
 		c.open = nil
 	}
-	for _, name := range selected {
+	for _, name := range c.selected {
 		ran := slices.ContainsFunc(c.cell.Probes, func(p results.Probe) bool { return p.Name == name })
 		if !ran {
 			c.cell.Probes = append(c.cell.Probes, results.Probe{Name: name, Outcome: observe.Missing, Reason: "not reached"})

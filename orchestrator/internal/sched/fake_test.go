@@ -1,0 +1,236 @@
+package sched
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/images/kernel"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+)
+
+// script is what a fake guest does.
+type script struct {
+	bootErr  error  // Boot fails
+	readyErr error  // the agent does not come up
+	stream   []byte // what the suite says
+	complain string // what it says on stderr
+	execErr  error  // how the command ends
+	hang     bool   // after the stream, until somebody gives up
+	death    string // the console's last line
+	stopErr  error
+	fetchErr error
+}
+
+// fakes are a booter and a fetcher of scripted guests, by the kernel's version.
+type fakes struct {
+	modules string // an empty directory
+	scripts map[string]script
+	hangs   chan struct{} // told whenever a guest starts to hang
+
+	mu      sync.Mutex
+	running int
+	most    int // that ran at a time
+	stopped int
+	argv    [][]string
+	images  []Image
+}
+
+func (f *fakes) Fetch(_ context.Context, c kernel.Candidate) (*kernel.Kernel, error) {
+	if err := f.scripts[c.Version].fetchErr; err != nil {
+		return nil, err
+	}
+	return &kernel.Kernel{Candidate: c, Image: c.Version, ModulesDir: f.modules, Digest: "digest of " + c.Version}, nil
+}
+
+func (f *fakes) Describe(context.Context, matrix.Guest) (Machine, error) {
+	return Machine{QEMU: "7.2", Machine: "q35", Accel: "tcg", Args: []string{"-m", "256M"}}, nil
+}
+
+func (f *fakes) Boot(_ context.Context, image Image) (Guest, error) {
+	s := f.scripts[image.Kernel]
+	if s.bootErr != nil {
+		return nil, s.bootErr
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running++
+	f.most = max(f.most, f.running)
+	f.images = append(f.images, image)
+	if _, err := io.WriteString(image.Console, "the console of "+image.Kernel+"\n"); err != nil {
+		return nil, err
+	}
+	return &fakeGuest{fakes: f, script: s}, nil
+}
+
+type fakeGuest struct {
+	fakes *fakes
+	script
+}
+
+func (g *fakeGuest) Ready(context.Context) error { return g.readyErr }
+
+func (g *fakeGuest) Exec(ctx context.Context, argv []string, stdout, stderr io.Writer) error {
+	g.fakes.mu.Lock()
+	g.fakes.argv = append(g.fakes.argv, argv)
+	g.fakes.mu.Unlock()
+	if _, err := stdout.Write(g.stream); err != nil {
+		<-ctx.Done() // as SSH does: the far end waits to be read
+		return ctx.Err()
+	}
+	if _, err := io.WriteString(stderr, g.complain); err != nil {
+		return err
+	}
+	if g.hang {
+		g.fakes.hangs <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return g.execErr
+}
+
+func (g *fakeGuest) Wait(ctx context.Context) error {
+	if g.death != "" {
+		return nil
+	}
+	return errors.New("still there")
+}
+
+func (g *fakeGuest) Stop(context.Context) error {
+	g.fakes.mu.Lock()
+	defer g.fakes.mu.Unlock()
+	g.fakes.running--
+	g.fakes.stopped++
+	return g.stopErr
+}
+
+func (g *fakeGuest) Tail() []string {
+	lines := []string{"ctmatrix agent: ready"}
+	for i := range 2 * consoleLines {
+		lines = append(lines, fmt.Sprint("line ", i))
+	}
+	return append(lines, g.death)
+}
+
+func (g *fakeGuest) Death() string { return g.death }
+
+func (g *fakeGuest) Args() []string { return []string{"-m", "256M"} }
+
+// states are the words of Progress, by cell.
+type states struct {
+	mu    sync.Mutex
+	words map[int][]string
+}
+
+func (s *states) State(i int, _ results.Cell, word string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.words[i] = append(s.words[i], word)
+}
+
+var probes = []string{"a/one", "a/two", "b/one"}
+
+// stream is the record stream of a suite that runs probes, each with one row,
+// and says a log line in the first.
+func stream(t *testing.T, release string) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	w := observe.NewWriter(&buf)
+	put := func(r observe.Record) {
+		if err := w.Write(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(observe.Record{Hello: &observe.Hello{
+		Protocol: observe.Protocol, Release: release, Probes: probes,
+		Modules: []observe.Module{{Name: "nf_conntrack", State: observe.ModuleLoaded}},
+	}})
+	for i, p := range probes {
+		put(observe.Record{Begin: &observe.Begin{Probe: p}})
+		put(observe.Record{Row: &observe.Row{Name: p + "/s.n", Kind: observe.Count, Value: fmt.Sprint(i)}})
+		if i == 0 {
+			put(observe.Record{Log: &observe.Log{Level: 4, AtUS: 1500000, Text: "table\x1b full"}})
+		}
+		put(observe.Record{End: &observe.End{Probe: p, Outcome: observe.Recorded, ElapsedNS: 1000}})
+	}
+	put(observe.Record{Done: &observe.Done{Probes: len(probes), Rows: len(probes)}})
+	return buf.Bytes()
+}
+
+// upTo is the stream up to and with the n-th line that holds text.
+func upTo(t *testing.T, stream []byte, text string, n int) []byte {
+	t.Helper()
+	lines := bytes.SplitAfter(stream, []byte("\n"))
+	for i, l := range lines {
+		if bytes.Contains(l, []byte(text)) {
+			if n--; n == 0 {
+				return bytes.Join(slices.Clone(lines[:i+1]), nil)
+			}
+		}
+	}
+	t.Fatalf("no %s in the stream", text)
+	return nil
+}
+
+// rig is a scheduler over fakes that writes into a directory of the test.
+type rig struct {
+	*Scheduler
+	fakes  *fakes
+	states *states
+	cells  []Cell
+}
+
+// newRig has a cell for each script, in the order of versions.
+func newRig(t *testing.T, scripts map[string]script) *rig {
+	t.Helper()
+	f := &fakes{modules: t.TempDir(), scripts: scripts, hangs: make(chan struct{}, len(scripts))}
+	r := &rig{fakes: f, states: &states{words: map[int][]string{}}}
+	versions := make([]string, 0, len(scripts))
+	for v := range scripts {
+		versions = append(versions, v)
+	}
+	slices.Sort(versions)
+	var plan results.Plan
+	for _, v := range versions {
+		spec := Cell{
+			Kernel:  kernel.Candidate{Ref: "fake:" + v, Version: v, Upstream: v, Release: v + "-cloud"},
+			Variant: matrix.Variant{Name: "default"},
+			Guest:   matrix.Guest{Memory: "256M", CPUs: 1, Clock: "virtual"},
+		}
+		r.cells = append(r.cells, spec)
+		c := Planned(spec)
+		plan.Cells = append(plan.Cells, results.Planned{Kernel: c.Kernel, Variant: c.Variant})
+	}
+	w, err := results.Create(t.TempDir(), "run", plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Scheduler = &Scheduler{
+		Kernels: f, Booter: f, Out: w, Progress: r.states, Jobs: 2, Agent: []byte("agent"),
+		Selected: probes, ImageDir: t.TempDir(),
+	}
+	return r
+}
+
+// run runs all cells and reads them back from disk.
+func (r *rig) run(ctx context.Context, t *testing.T) []results.CellRows {
+	t.Helper()
+	if err := r.Run(ctx, r.cells); err != nil {
+		t.Fatal(err)
+	}
+	if r.fakes.running != 0 {
+		t.Errorf("%d guests are still running", r.fakes.running)
+	}
+	run, err := results.Open(r.Out.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run.Cells
+}

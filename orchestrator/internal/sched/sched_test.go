@@ -1,0 +1,273 @@
+package sched
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/images/kernel"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+)
+
+func outcomes(c results.CellRows) string {
+	var words []string
+	for _, p := range c.Probes {
+		words = append(words, p.Name+" "+string(p.Outcome))
+	}
+	return strings.Join(words, ", ")
+}
+
+func TestGood(t *testing.T) {
+	r := newRig(t, map[string]script{"6.1": {stream: stream(t, "6.1-cloud")}})
+	r.Probes, r.Shuffle = []string{"*"}, new(uint64)
+	c := r.run(t.Context(), t)[0]
+	if c.Outcome != results.CellOK || c.Reason != "" || c.Console != nil {
+		t.Errorf("cell is %s, %q, with console %q", c.Outcome, c.Reason, c.Console)
+	}
+	if got, want := outcomes(c), "a/one recorded, a/two recorded, b/one recorded"; got != want {
+		t.Errorf("probes %s, want %s", got, want)
+	}
+	if len(c.Rows) != 3 || c.Rows[2] != (observe.Row{Name: "b/one/s.n", Kind: observe.Count, Value: "2"}) {
+		t.Errorf("rows %v", c.Rows)
+	}
+	if c.ID == "" || c.Kernel.Digest != "digest of 6.1" || c.Guest.QEMU != "7.2" || c.Guest.Agent == "" || len(c.Modules) != 1 {
+		t.Errorf("identity is not whole: %+v", c.Cell)
+	}
+	var steps []string
+	for _, s := range c.Steps {
+		steps = append(steps, s.Name)
+	}
+	if want := []string{"fetch", "image", "boot", "suite", "stop"}; !slices.Equal(steps, want) {
+		t.Errorf("steps %q, want %q", steps, want)
+	}
+	if want := [][]string{{"/init", "run", "--probe", "*", "--shuffle", "0"}}; fmt.Sprint(r.fakes.argv) != fmt.Sprint(want) {
+		t.Errorf("ran %q, want %q", r.fakes.argv, want)
+	}
+	for file, want := range map[string]string{
+		results.ConsoleFile:   "the console of 6.1\n",
+		results.KernelLogFile: `[    1.500000] a/one: table\x1b full` + "\n",
+	} {
+		got, err := os.ReadFile(filepath.Join(r.Out.CellDir(0), file))
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v; want %q", file, got, err, want)
+		}
+	}
+	if got, want := fmt.Sprint(r.states.words[0]), "[waits boots runs ok]"; got != want {
+		t.Errorf("states %s, want %s", got, want)
+	}
+}
+
+// How a cell ends, whose fault it says that was, and what it keeps.
+func TestEndings(t *testing.T) {
+	whole := stream(t, "1-cloud")
+	closed := errors.New("connection lost")
+	const panicked = "Kernel panic - not syncing: Fatal exception"
+	inTwo := upTo(t, whole, `"begin"`, 2)
+	for _, tt := range []struct {
+		name    string
+		script  script
+		outcome results.CellOutcome
+		reason  string
+		probes  string
+		rows    int
+	}{
+		{
+			"panic in a probe", script{stream: inTwo, execErr: closed, death: panicked}, results.CellCrashed,
+			"the kernel died during a/two: " + panicked,
+			"a/one recorded, a/two crashed, b/one missing", 1,
+		}, {
+			"panic that looks like a good end", script{stream: inTwo, death: panicked}, results.CellCrashed,
+			"the kernel died during a/two: " + panicked,
+			"a/one recorded, a/two crashed, b/one missing", 1,
+		}, {
+			"panic in the middle of a row", script{stream: upTo(t, whole, `"row"`, 2)[:len(inTwo)+20], execErr: closed, death: panicked},
+			results.CellCrashed, "the kernel died during a/two: " + panicked,
+			"a/one recorded, a/two crashed, b/one missing", 1,
+		}, {
+			"panic after the last probe", script{stream: upTo(t, whole, `"end"`, 3), execErr: closed, death: panicked},
+			results.CellCrashed, "the kernel died after b/one: " + panicked,
+			"a/one recorded, a/two recorded, b/one recorded", 3,
+		}, {
+			"panic while it boots", script{readyErr: closed, death: panicked}, results.CellCrashed,
+			"the kernel died while it booted: " + panicked,
+			"a/one missing, a/two missing, b/one missing", 0,
+		}, {
+			"hostile last words", script{readyErr: closed, death: "Oops: \x1b[2J"}, results.CellCrashed,
+			`the kernel died while it booted: Oops: \x1b[2J`,
+			"a/one missing, a/two missing, b/one missing", 0,
+		}, {
+			"silence", script{readyErr: errors.New("the guest printed nothing")}, results.CellFailed,
+			"while it booted: the guest printed nothing",
+			"a/one missing, a/two missing, b/one missing", 0,
+		}, {
+			"boot that never ends", script{readyErr: context.DeadlineExceeded}, results.CellCrashed,
+			"the guest hung while it booted",
+			"a/one missing, a/two missing, b/one missing", 0,
+		}, {
+			"a stream that stops", script{stream: inTwo}, results.CellFailed,
+			"during a/two: record stream line 7: record stream ends before done",
+			"a/one recorded, a/two missing, b/one missing", 1,
+		}, {
+			"no stream", script{execErr: closed, complain: "no such probe\n"}, results.CellFailed,
+			"before the first probe: connection lost: no such probe",
+			"a/one missing, a/two missing, b/one missing", 0,
+		}, {
+			"garbage", script{stream: append(slices.Clone(inTwo), "rubbish\n"...)}, results.CellFailed,
+			"record stream line 7: line is not a JSON object",
+			"a/one recorded, a/two missing, b/one missing", 1,
+		}, {
+			"a probe that was not asked for", script{stream: bytes.ReplaceAll(whole, []byte("a/two"), []byte("a/six"))}, results.CellFailed,
+			"before the first probe: the guest runs a/six, which was not chosen: agent and host are not of one build",
+			"a/one missing, a/two missing, b/one missing", 0,
+		}, {
+			"another kernel", script{stream: stream(t, "2-cloud")}, results.CellFailed,
+			`before the first probe: the guest runs kernel "2-cloud", not "1-cloud"`,
+			"a/one missing, a/two missing, b/one missing", 0,
+		}, {
+			"a command that fails in the end", script{stream: whole, execErr: closed}, results.CellOK, "",
+			"a/one recorded, a/two recorded, b/one recorded", 3,
+		}, {
+			"no kernel", script{fetchErr: kernel.ErrGone}, results.CellFailed, kernel.ErrGone.Error(),
+			"a/one missing, a/two missing, b/one missing", 0,
+		}, {
+			"no QEMU", script{bootErr: errors.New("start QEMU: no such file")}, results.CellFailed, "start QEMU: no such file",
+			"a/one missing, a/two missing, b/one missing", 0,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, map[string]script{"1": tt.script})
+			c := r.run(t.Context(), t)[0]
+			if c.Outcome != tt.outcome || c.Reason != tt.reason {
+				t.Errorf("cell is %s: %s\n    want %s: %s", c.Outcome, c.Reason, tt.outcome, tt.reason)
+			}
+			if got := outcomes(c); got != tt.probes {
+				t.Errorf("probes %s\n  want %s", got, tt.probes)
+			}
+			if len(c.Rows) != tt.rows {
+				t.Errorf("%d rows, want %d", len(c.Rows), tt.rows)
+			}
+			booted := tt.script.fetchErr == nil && tt.script.bootErr == nil
+			if wants := booted && tt.outcome != results.CellOK; wants != (len(c.Console) == consoleLines) {
+				t.Errorf("%d lines of console", len(c.Console))
+			}
+			if r.fakes.stopped == 0 && booted {
+				t.Error("the guest was not stopped")
+			}
+		})
+	}
+}
+
+// A guest that had to be killed does not spoil what it said before.
+func TestStopWarns(t *testing.T) {
+	r := newRig(t, map[string]script{"1": {
+		stream: stream(t, "1-cloud"), execErr: errors.New("connection lost"), stopErr: errors.New("had to be killed"),
+	}})
+	c := r.run(t.Context(), t)[0]
+	want := []string{"the suite's command: connection lost", "end the guest: had to be killed"}
+	if c.Outcome != results.CellOK || !slices.Equal(c.Warnings, want) {
+		t.Errorf("cell is %s with warnings %q", c.Outcome, c.Warnings)
+	}
+}
+
+// One bad cell leaves the others unharmed, and no more guests run than may.
+func TestOthersUnharmed(t *testing.T) {
+	scripts := map[string]script{"4": {bootErr: errors.New("no")}, "5": {death: "Oops: ", execErr: errors.New("gone")}}
+	for _, v := range []string{"1", "2", "3", "6", "7"} {
+		scripts[v] = script{stream: stream(t, v+"-cloud")}
+	}
+	r := newRig(t, scripts)
+	var got []string
+	ids := map[string]bool{}
+	for _, c := range r.run(t.Context(), t) {
+		got = append(got, string(c.Outcome))
+		ids[c.ID] = true
+	}
+	if want := []string{"ok", "ok", "ok", "failed", "crashed", "ok", "ok"}; !slices.Equal(got, want) {
+		t.Errorf("cells are %q, want %q", got, want)
+	}
+	if r.fakes.most > r.Jobs {
+		t.Errorf("%d guests at a time, with %d jobs", r.fakes.most, r.Jobs)
+	}
+	if len(ids) != len(scripts) {
+		t.Errorf("%d ids for %d cells", len(ids), len(scripts))
+	}
+}
+
+// What interrupts a run costs what had not ended yet, and nothing else.
+func TestInterrupt(t *testing.T) {
+	r := newRig(t, map[string]script{
+		"1": {stream: upTo(t, stream(t, "1-cloud"), `"begin"`, 2), hang: true},
+		"2": {stream: stream(t, "2-cloud")},
+		"3": {stream: upTo(t, stream(t, "3-cloud"), `"hello"`, 1), hang: true},
+		"4": {stream: upTo(t, stream(t, "4-cloud"), `"hello"`, 1), hang: true},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for range r.Jobs {
+			<-r.fakes.hangs
+		}
+		cancel()
+	}()
+	cells := r.run(ctx, t)
+	if ctx.Err() == nil {
+		t.Fatal("the run ended before it was interrupted")
+	}
+	if got := string(cells[0].Outcome); got != "missing" {
+		t.Errorf("cell 1 is %s: %s", got, cells[0].Reason)
+	}
+	if cells[0].Reason == "interrupted during a/two" && len(cells[0].Rows) != 1 {
+		t.Errorf("cell 1 kept %d rows of the probe that had ended", len(cells[0].Rows))
+	}
+	for _, c := range cells[2:] {
+		if c.Outcome != results.CellMissing || !strings.HasPrefix(c.Reason, "interrupted") {
+			t.Errorf("cell %s is %s: %s", c.Kernel.Version, c.Outcome, c.Reason)
+		}
+	}
+}
+
+// The id changes with everything that can change the result, and with nothing
+// else.
+func TestIdentity(t *testing.T) {
+	id := func(change func(r *rig, spec *Cell, c *results.Cell, m *Machine)) string {
+		r := newRig(t, map[string]script{"1": {}})
+		spec, m := r.cells[0], Machine{QEMU: "7.2", Args: []string{"-m", "256M"}}
+		c := Planned(spec)
+		c.Kernel.Digest = "d"
+		change(r, &spec, &c, &m)
+		r.identify(&c, spec, m)
+		return c.ID
+	}
+	seen := map[string]string{}
+	for _, tt := range []struct {
+		name   string
+		change func(r *rig, spec *Cell, c *results.Cell, m *Machine)
+	}{
+		{"nothing", func(*rig, *Cell, *results.Cell, *Machine) {}},
+		{"kernel", func(_ *rig, _ *Cell, c *results.Cell, _ *Machine) { c.Kernel.Digest = "e" }},
+		{"agent", func(r *rig, _ *Cell, _ *results.Cell, _ *Machine) { r.Agent = []byte("other") }},
+		{"probes", func(r *rig, _ *Cell, _ *results.Cell, _ *Machine) { r.Selected = r.Selected[1:] }},
+		{"order", func(r *rig, _ *Cell, _ *results.Cell, _ *Machine) { r.Shuffle = new(uint64) }},
+		{"QEMU", func(_ *rig, _ *Cell, _ *results.Cell, m *Machine) { m.QEMU = "9.0" }},
+		{"machine", func(_ *rig, _ *Cell, _ *results.Cell, m *Machine) { m.Args = []string{"-m", "512M"} }},
+		{"arguments", func(_ *rig, s *Cell, _ *results.Cell, _ *Machine) { s.Variant.Args = []string{"nosmp"} }},
+	} {
+		got := id(tt.change)
+		if other, twice := seen[got]; twice {
+			t.Errorf("another %s has the id of another %s", tt.name, other)
+		}
+		seen[got] = tt.name
+	}
+	same := id(func(_ *rig, s *Cell, c *results.Cell, _ *Machine) {
+		s.Kernel.Ref, c.Warnings = "fake:other", []string{"w"}
+	})
+	if seen[same] != "nothing" {
+		t.Error("a ref or a warning changes the id")
+	}
+}
