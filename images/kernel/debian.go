@@ -220,7 +220,8 @@ func (s *debian) usable(loaded []*suiteData, bad []error) ([]*suiteData, error) 
 			out = append(out, d)
 		default:
 			if d.expired(s.now()) {
-				s.warn("%s", expiry(d))
+				// Whoever gets a kernel from it is warned with the kernel.
+				s.verbose("%s", expiry(d))
 			}
 			out = append(out, d)
 		}

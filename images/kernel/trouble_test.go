@@ -55,8 +55,8 @@ func TestExpired(t *testing.T) {
 	if d := cmp.Diff(want, k.Warnings); d != "" {
 		t.Errorf("of the kernel (-want +got)\n%s", d)
 	}
-	if d := cmp.Diff(want, f.warned()); d != "" {
-		t.Errorf("of the catalog (-want +got)\n%s", d)
+	if warned := f.warned(); len(warned) != 0 {
+		t.Errorf("the catalog warns of what the kernel says already: %q", warned)
 	}
 	if k := f.mustGet("debian:6.1"); len(k.Warnings) != 0 {
 		t.Errorf("a kernel of another suite is warned of: %q", k.Warnings)
