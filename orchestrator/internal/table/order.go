@@ -160,8 +160,10 @@ func labels(res []results.CellRows) []string {
 	}
 	kernels := make([]string, len(res))
 	for i := range res {
+		kernels[i] = full(res[i].Cell) // where nothing tells two apart, a number does
 		for _, f := range forms {
-			if kernels[i] = f(res[i].Cell); uniqueForm(res, i, f) {
+			if uniqueForm(res, i, f) {
+				kernels[i] = f(res[i].Cell)
 				break
 			}
 		}
