@@ -44,7 +44,7 @@ var BaseArgs = []struct{ Arg, Why string }{
 func (v *VM) Args() []string {
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
-		"-machine", v.Machine, "-accel", string(v.Accel), "-cpu", v.cpu(),
+		"-machine", v.Machine, "-accel", string(v.Accel), "-cpu", cpuModel(v.Accel),
 		"-smp", fmt.Sprint(v.CPUs), "-m", fmt.Sprintf("%dM", v.MemoryMB),
 	}
 	if v.Clock == Virtual {
@@ -70,10 +70,10 @@ var virtualClock = []string{
 	"-icount", "shift=2,sleep=off", "-seed", "1", "-rtc", "base=2020-04-01T00:00:00,clock=vm",
 }
 
-// cpu is the model of the CPU: under TCG one that is the same whatever the
+// cpuModel is the model of the CPU: under TCG one that is the same whatever the
 // host is, so that a kernel takes the same paths everywhere.
-func (v *VM) cpu() string {
-	if v.Accel == KVM {
+func cpuModel(accel Accel) string {
+	if accel == KVM {
 		return "host"
 	}
 	return "qemu64"
