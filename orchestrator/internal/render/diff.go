@@ -57,12 +57,12 @@ func pairSides(d *table.Difference, pair int) (a, b string) {
 func (df *difference) kernels() {
 	g := grid{}
 	for i, p := range df.d.Pairs {
-		x, y := df.d.A.Columns[p.A], df.d.B.Columns[p.B]
-		note := "same version"
-		if p.By != table.ByVersion {
-			note = "matched by " + string(p.By)
+		x, y := df.d.A.Columns[p.A].Kernel.Version, df.d.B.Columns[p.B].Kernel.Version
+		if x != y {
+			x += " → " + y
 		}
-		g.add(span{strong, pairLabel(df.d, i)}, span{plain, x.Kernel.Release}, span{plain, y.Kernel.Release}, span{dim, note})
+		note := map[table.Match]string{table.ByRef: "the ref moved on", table.BySeries: "the only ones of the series"}[p.By]
+		g.add(span{strong, pairLabel(df.d, i)}, span{plain, x}, span{dim, note})
 	}
 	g.write(df.p)
 	if len(df.d.OnlyA) > 0 {
@@ -165,18 +165,33 @@ func (df *difference) residue() {
 			column table.Column
 		}{{"before", df.d.A.Columns[p.A]}, {"after", df.d.B.Columns[p.B]}} {
 			if c := side.column; c.Outcome != results.CellOK {
-				df.p.para(2, bad, fmt.Sprintf("%s (%s) %s: %s", c.Label, side.name, c.Outcome, cmp.Or(c.Reason, noReason)))
+				df.p.brief(2, bad, fmt.Sprintf("%s (%s) %s: %s", c.Label, side.name, c.Outcome, cmp.Or(c.Reason, noReason)))
 			}
 		}
 	}
-	g := grid{indent: 2}
+	df.uncompared()
+}
+
+// uncompared lists probes by where and why.
+func (df *difference) uncompared() {
+	type why struct{ where, reason string }
+	var order []why
+	names := map[why][]string{}
 	for _, u := range df.d.Residue {
 		var where []string
 		for _, p := range u.Pairs {
 			where = append(where, pairLabel(df.d, p))
 		}
-		g.add(span{plain, u.Probe}, span{strong, strings.Join(where, ", ")},
-			span{plain, "before " + valueText(u.Old) + "; after " + valueText(u.New)})
+		w := why{strings.Join(where, ", "), "before " + valueText(u.Old) + "; after " + valueText(u.New)}
+		if names[w] == nil {
+			order = append(order, w)
+		}
+		names[w] = append(names[w], u.Probe)
+	}
+	g := grid{indent: 2}
+	for _, w := range order {
+		g.add(span{strong, w.where}, span{plain, w.reason})
+		g.add(span{}, span{dim, joinNames(names[w])})
 	}
 	g.write(df.p)
 }

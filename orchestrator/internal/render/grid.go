@@ -40,7 +40,7 @@ func (c cell) folded(limit int) []string {
 	for _, l := range out[mostLines-1:] {
 		more += utf8.RuneCountInString(l)
 	}
-	return append(out[:mostLines-1], fold(fmt.Sprintf("… %d more", more), limit)[0])
+	return append(out[:mostLines-1], fold(fmt.Sprintf("… %d more characters", more), limit)[0])
 }
 
 // between is what stands between columns.
@@ -152,27 +152,23 @@ func share(natural []int, room int) []int {
 func fold(text string, limit int) []string {
 	limit = max(limit, 2) // the widest character
 	var out []string
-	for width(text) > limit {
-		cut, space := 0, 0
-		w := 0
-		for i, r := range text {
-			w += widths.RuneWidth(r)
-			if w > limit && r != ' ' {
-				break
+	start, space := 0, 0 // of the line, and behind its last space
+	w := 0
+	for i, r := range text {
+		rw := widths.RuneWidth(r)
+		if w+rw > limit && r != ' ' {
+			cut := i
+			if space > start && strings.TrimLeft(text[start:space], " ") != "" {
+				cut = space
 			}
-			cut = i + len(string(r))
-			if r == ' ' {
-				space = cut
-				if w > limit {
-					break
-				}
-			}
+			out = append(out, strings.TrimRight(text[start:cut], " "))
+			start = cut
+			w = width(text[start:i])
 		}
-		if space > 0 && strings.TrimSpace(text[:space]) != "" {
-			cut = space
+		w += rw
+		if r == ' ' {
+			space = i + 1
 		}
-		out = append(out, strings.TrimRight(text[:cut], " "))
-		text = strings.TrimLeft(text[cut:], " ")
 	}
-	return append(out, text)
+	return append(out, strings.TrimRight(text[start:], " "))
 }

@@ -37,7 +37,13 @@ type span struct {
 // wherever the program runs.
 var widths = &runewidth.Condition{StrictEmojiNeutral: true}
 
-func width(s string) int { return widths.StringWidth(s) }
+func width(s string) int {
+	w := 0
+	for _, r := range s {
+		w += widths.RuneWidth(r)
+	}
+	return w
+}
 
 // printer collects text. Everything passes through line, which escapes it.
 type printer struct {
@@ -89,6 +95,13 @@ func (p *printer) styled(s style, text string) {
 func (p *printer) blank() {
 	if p.buf.Len() > 0 {
 		p.buf.WriteByte('\n')
+	}
+}
+
+// brief writes text folded and, where it is long, cut.
+func (p *printer) brief(indent int, s style, text string) {
+	for _, l := range (cell{s, []string{text}}).folded(p.width - indent) {
+		p.line(span{plain, strings.Repeat(" ", indent)}, span{s, l})
 	}
 }
 

@@ -181,7 +181,7 @@ func (r *report) failedCell(i int) {
 			none++
 		}
 	}
-	r.p.para(2, bad, fmt.Sprintf("%s %s: %s", c.Label, c.Outcome, cmp.Or(c.Reason, noReason)))
+	r.p.brief(2, bad, fmt.Sprintf("%s %s: %s", c.Label, c.Outcome, cmp.Or(c.Reason, noReason)))
 	if none > 0 && none < len(r.t.Probes) {
 		r.p.para(4, dim, fmt.Sprintf("%d of %s have no answer", none, count(len(r.t.Probes), "probe")))
 	}

@@ -65,11 +65,11 @@ func TestText(t *testing.T) {
 }
 
 // fits holds plain text to its width, and to what a terminal just prints.
-func fits(t *testing.T, text []byte, width int) {
+func fits(t *testing.T, text []byte, limit int) {
 	t.Helper()
 	for _, l := range strings.Split(string(text), "\n") {
-		if w := widths.StringWidth(l); w > width {
-			t.Errorf("line of %d columns, more than %d: %q", w, width, l)
+		if w := width(l); w > limit {
+			t.Errorf("line of %d columns, more than %d: %q", w, limit, l)
 		}
 		if observe.Escape(l) != l {
 			t.Errorf("line that a terminal may act on: %q", l)
@@ -85,5 +85,25 @@ func TestColourOnlyAddsColour(t *testing.T) {
 	stripped := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAll(colored, nil)
 	if bytes.Equal(plain, colored) || !bytes.Equal(plain, stripped) {
 		t.Errorf("colour changes the text:\n%s\n%s", plain, stripped)
+	}
+}
+
+func TestFold(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                    "",
+		"short":               "short",
+		"exactly ten":         "exactly|ten",
+		"0123456789":          "0123456789",
+		"0123456789a":         "0123456789|a",
+		"one two three four":  "one two|three four",
+		"a            b":      "a|b",
+		"   lead":             "   lead",
+		"            lead":    "|lead",
+		"世界世界世界":              "世界世界世|界",
+		"trail              ": "trail",
+	} {
+		if got := strings.Join(fold(in, 10), "|"); got != want {
+			t.Errorf("fold(%q) = %q, want %q", in, got, want)
+		}
 	}
 }
