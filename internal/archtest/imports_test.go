@@ -72,7 +72,7 @@ var homes = []struct {
 	{"github.com/spf13/cobra", []string{"orchestrator/internal/cli"}},
 	{"github.com/spf13/pflag", []string{"orchestrator/internal/cli"}},
 	{"github.com/vbauerster/mpb/v8", []string{"orchestrator/internal/cli"}},
-	{"github.com/hashicorp/go-multierror", []string{"orchestrator/internal/sched", "orchestrator/internal/cli"}},
+	{"github.com/hashicorp/go-multierror", []string{"orchestrator/internal/sched"}},
 	{"github.com/google/gopacket", []string{"guest/internal/wire"}},
 	{"github.com/ti-mo/conntrack", []string{"guest/internal/ct"}},
 	{"github.com/google/nftables", []string{"guest/internal/lab"}},

@@ -13,9 +13,11 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
@@ -44,44 +46,81 @@ func Digest(agent []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// ErrSelection says that a glob chooses no probe.
+var ErrSelection = errors.New("no such probe")
+
+// selectionError is ErrSelection in the agent's words.
+type selectionError string
+
+func (e selectionError) Error() string { return string(e) }
+
+func (e selectionError) Is(target error) bool { return target == ErrSelection }
+
 // listTime bounds how long the agent may take to list its probes.
 const listTime = 20 * time.Second
 
 // Listing asks the agent of the host's architecture which probes the globs
 // choose, all if there are none, and what they need: the suite is known to
-// nobody else.
+// nobody else. A glob that chooses none is ErrSelection.
 func Listing(ctx context.Context, globs []string) (*observe.Listing, error) {
 	agent, err := Agent(runtime.GOARCH)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "ctmatrix-agent-")
+	program, err := inMemory(agent)
 	if err != nil {
-		return nil, fmt.Errorf("make room for the agent: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "ctagent")
-	if err := os.WriteFile(path, agent, 0o700); err != nil {
 		return nil, fmt.Errorf("unpack the agent: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, listTime)
-	defer cancel()
-	var out, errs bytes.Buffer
+	defer program.Close() // nothing of it is kept
 	args := []string{"list"}
 	for _, g := range globs {
 		args = append(args, "--probe", g)
 	}
-	cmd := exec.CommandContext(ctx, path, args...)
+	ctx, cancel := context.WithTimeout(ctx, listTime)
+	defer cancel()
+	var out, errs bytes.Buffer
+	cmd := exec.CommandContext(ctx, fmt.Sprintf("/proc/self/fd/%d", program.Fd()), args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		if text := bytes.TrimSpace(errs.Bytes()); len(text) > 0 {
-			return nil, fmt.Errorf("list probes: %s", text)
-		}
-		return nil, fmt.Errorf("list probes: %w", err)
+		return nil, complaint(err, errs.String())
 	}
 	var l observe.Listing
 	if err := json.Unmarshal(out.Bytes(), &l); err != nil {
 		return nil, fmt.Errorf("read list of probes: %w", err)
 	}
 	return &l, nil
+}
+
+// inMemory is a program as a file that needs no directory, of which some are
+// mounted so that nothing in them may be run.
+func inMemory(program []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("ctagent", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	f := os.NewFile(uintptr(fd), "ctagent")
+	if _, err := f.Write(program); err != nil {
+		f.Close() // the first error is the one to tell
+		return nil, err
+	}
+	return f, nil
+}
+
+// The agent's contract for lists: this prefix, and this status where a glob
+// chooses nothing.
+const (
+	agentPrefix     = "ctmatrix agent: "
+	selectionStatus = 2
+)
+
+func complaint(err error, said string) error {
+	said = observe.Bounded(strings.TrimPrefix(strings.TrimSpace(said), agentPrefix))
+	var status *exec.ExitError
+	switch {
+	case errors.As(err, &status) && status.ExitCode() == selectionStatus && said != "":
+		return selectionError(said)
+	case said != "":
+		return fmt.Errorf("list probes: %w: %s", err, said)
+	}
+	return fmt.Errorf("list probes: %w", err)
 }

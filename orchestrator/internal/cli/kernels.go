@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -9,14 +10,16 @@ import (
 
 	"github.com/ctmatrix/ctmatrix/images/kernel"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/render"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/sched"
 )
 
 func (a *app) kernelsCommand() *cobra.Command {
 	kernels := &cobra.Command{
-		Use:   "kernels",
-		Short: "List, fetch and forget kernels",
-		Args:  a.args(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:                        "kernels",
+		Short:                      "List, fetch and forget kernels",
+		SuggestionsMinimumDistance: 2,
+		Args:                       a.args(cobra.NoArgs),
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	kernels.AddCommand(a.kernelsList(), a.kernelsFetch(), a.kernelsGC())
 	return kernels
@@ -88,7 +91,7 @@ func (a *app) kernelsFetch() *cobra.Command {
 			for _, c := range candidates {
 				k, err := catalog.Fetch(cmd.Context(), c)
 				if err != nil {
-					return fmt.Errorf("fetch %s: %w", c.Exact(), err)
+					return err
 				}
 				fetched = append(fetched, k)
 			}
@@ -119,6 +122,10 @@ func (a *app) kernelsGC() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// Layers are made again in a moment.
+			if err := os.RemoveAll(imageDir(catalog.Store().Dir())); err != nil {
+				return fmt.Errorf("remove kept images: %w", err)
+			}
 			removed, freed, err := catalog.Store().GC(cmd.Context(), time.Now().Add(-unused))
 			if err != nil {
 				return err
@@ -142,6 +149,6 @@ func (a *app) resolve(cmd *cobra.Command, refs []string, progress kernel.Progres
 	if err != nil {
 		return nil, nil, err
 	}
-	candidates, err := resolveAll(cmd.Context(), catalog, refs)
-	return candidates, catalog, err
+	candidates, err := sched.Resolve(cmd.Context(), catalog, refs)
+	return candidates, catalog, refError(err)
 }

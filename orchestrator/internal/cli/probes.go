@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,7 @@ func (a *app) probesCommand() *cobra.Command {
 	list := func(cmd *cobra.Command, globs []string) error {
 		listing, err := agentbin.Listing(cmd.Context(), globs)
 		if err != nil {
-			return err
+			return globError(err)
 		}
 		if asJSON {
 			return a.json(listing.Probes)
@@ -61,6 +62,14 @@ func findProbe(cmd *cobra.Command, name string) (observe.Head, error) {
 		}
 	}
 	return observe.Head{}, usage{fmt.Errorf("no probe %q: see `ctmatrix probes`", name)}
+}
+
+// globError tells globs that choose nothing from what the user has no part in.
+func globError(err error) error {
+	if errors.Is(err, agentbin.ErrSelection) {
+		return usage{fmt.Errorf("%w: see `ctmatrix probes`", err)}
+	}
+	return err
 }
 
 func (a *app) json(v any) error {

@@ -66,7 +66,9 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &status):
 		return status.status
 	}
-	fmt.Fprintf(stderr, "ctmatrix: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	for _, line := range strings.Split(strings.TrimSpace(err.Error()), "\n") {
+		fmt.Fprintf(stderr, "ctmatrix: %s\n", line)
+	}
 	if errors.As(err, &usage{}) {
 		return ExitUsage
 	}
@@ -82,7 +84,7 @@ connection tracking with real packets, and prints where the answers differ.
 
 Exit status: 0 nothing differs, 1 behaviour differs, 2 the tool or a kernel's
 run failed, 64 the command was called wrongly.`,
-		SilenceUsage: true, SilenceErrors: true,
+		SilenceUsage: true, SilenceErrors: true, SuggestionsMinimumDistance: 2,
 		Args: a.args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
@@ -108,6 +110,9 @@ run failed, 64 the command was called wrongly.`,
 func (a *app) args(validate cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := validate(cmd, args); err != nil {
+			if near := cmd.SuggestionsFor(strings.Join(args, " ")); len(near) > 0 && cmd.HasSubCommands() {
+				return usage{fmt.Errorf("unknown command %q: did you mean `%s %s`?", args[0], cmd.CommandPath(), near[0])}
+			}
 			return usage{fmt.Errorf("%w: see `%s --help`", err, cmd.CommandPath())}
 		}
 		return nil

@@ -54,9 +54,10 @@ func (a *app) runCommand() *cobra.Command {
 	return cmd
 }
 
-// run is a run from the settings to the table.
+// run is a run from the settings to the table. What can go wrong without a
+// kernel is found out before anything is fetched or written.
 func (a *app) run(cmd *cobra.Command, flags runFlags) error {
-	started := time.Now()
+	ctx, started := cmd.Context(), time.Now()
 	c, err := a.settings(cmd)
 	if err != nil {
 		return err
@@ -69,61 +70,68 @@ func (a *app) run(cmd *cobra.Command, flags runFlags) error {
 	if err != nil {
 		return err
 	}
-	listing, err := agentbin.Listing(cmd.Context(), c.Probes)
-	if err != nil {
-		return err
-	}
 	bars := a.bars()
 	defer bars.Close()
 	catalog, err := a.catalog(c, bars)
 	if err != nil {
 		return err
 	}
-	candidates, err := resolveAll(cmd.Context(), catalog, c.Kernels)
+	s, listing, err := a.scheduler(ctx, c, catalog)
 	if err != nil {
 		return err
+	}
+	s.Progress, s.Shuffle = bars, seed
+	candidates, err := sched.Resolve(ctx, catalog, c.Kernels)
+	if err != nil {
+		return refError(err)
 	}
 	cells := cellsOf(c, candidates, variants)
-	writer, err := results.Create(flags.out, "", plan(c, cells, listing, started))
+	s.Out, err = results.Create(flags.out, "", plan(c, cells, listing, started))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: name another directory with --out", err)
 	}
-	if err := a.schedule(cmd.Context(), c, catalog, cells, listing, seed, writer, bars); err != nil {
+	if err := s.Run(ctx, cells); err != nil {
 		return err
 	}
 	bars.Close()
-	if err := writer.Finish(time.Now()); err != nil {
+	if err := s.Out.Finish(time.Now()); err != nil {
 		return err
 	}
-	return a.report(writer.Dir(), time.Since(started), flags.json)
+	return a.report(s.Out.Dir(), time.Since(started), flags.json)
 }
 
-// schedule runs the cells. It fails only where results cannot be had or kept.
-func (a *app) schedule(ctx context.Context, c *matrix.Config, catalog *kernel.Catalog, cells []sched.Cell,
-	listing *observe.Listing, seed *uint64, writer *results.Writer, bars *bars) error {
+// scheduler is one that lacks only where its results go. It fails where no guest
+// could be started.
+func (a *app) scheduler(ctx context.Context, c *matrix.Config, catalog *kernel.Catalog) (*sched.Scheduler, *observe.Listing, error) {
+	agent, err := agentbin.Agent(kernel.DefaultArch)
+	if err != nil {
+		return nil, nil, err
+	}
+	listing, err := agentbin.Listing(ctx, c.Probes)
+	if err != nil {
+		return nil, nil, globError(err)
+	}
 	jobs, err := c.JobCount(hostOf())
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	booter, err := a.booter(ctx, catalog.Store().Dir())
 	if err != nil {
-		return err
-	}
-	agent, err := agentbin.Agent(kernel.DefaultArch)
-	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	var names []string
 	for _, h := range listing.Probes {
 		names = append(names, h.Name)
 	}
-	s := &sched.Scheduler{
-		Kernels: catalog, Booter: booter, Out: writer, Progress: bars, Jobs: jobs,
-		Agent: agent, Modules: listing.Modules, Probes: c.Probes, Selected: names, Shuffle: seed,
-		ImageDir: filepath.Join(catalog.Store().Dir(), "images"),
-	}
-	return s.Run(ctx, cells)
+	return &sched.Scheduler{
+		Kernels: catalog, Booter: booter, Jobs: jobs, Agent: agent,
+		Modules: listing.Modules, Probes: c.Probes, Selected: names,
+		ImageDir: imageDir(catalog.Store().Dir()),
+	}, listing, nil
 }
+
+// imageDir is where image layers are kept in a cache.
+func imageDir(cache string) string { return filepath.Join(cache, "images") }
 
 // report prints the table of a run and turns it into the exit status.
 func (a *app) report(dir string, elapsed time.Duration, asJSON bool) error {
@@ -180,25 +188,6 @@ func chooseVariants(c *matrix.Config, names []string) ([]matrix.Variant, error) 
 		chosen = append(chosen, c.Variants[i])
 	}
 	return chosen, nil
-}
-
-// resolveAll turns refs into candidates, each kernel once, in the order of the
-// refs.
-func resolveAll(ctx context.Context, catalog *kernel.Catalog, refs []string) ([]kernel.Candidate, error) {
-	var all []kernel.Candidate
-	for _, ref := range refs {
-		found, err := catalog.Resolve(ctx, ref)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range found {
-			same := func(o kernel.Candidate) bool { return o.Exact() == c.Exact() }
-			if !slices.ContainsFunc(all, same) {
-				all = append(all, c)
-			}
-		}
-	}
-	return all, nil
 }
 
 func cellsOf(c *matrix.Config, candidates []kernel.Candidate, variants []matrix.Variant) []sched.Cell {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"os"
 	"runtime"
 
@@ -80,4 +81,12 @@ func hostOf() matrix.Host {
 		free = 0
 	}
 	return matrix.Host{CPUs: runtime.NumCPU(), MemoryMB: free}
+}
+
+// refError marks a malformed ref as an error of usage.
+func refError(err error) error {
+	if errors.Is(err, kernel.ErrBadRef) {
+		return usage{err}
+	}
+	return err
 }

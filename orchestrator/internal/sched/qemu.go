@@ -121,7 +121,7 @@ func (q *QEMU) Boot(ctx context.Context, image Image) (Guest, error) {
 		return nil, err
 	}
 	g := &qemuGuest{vm: v, keys: keys, release: func() {}}
-	if err := q.start(g, image); err != nil {
+	if err := q.start(ctx, g, image); err != nil {
 		g.release()
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (q *QEMU) Boot(ctx context.Context, image Image) (Guest, error) {
 	return g, nil
 }
 
-func (q *QEMU) start(g *qemuGuest, image Image) error {
+func (q *QEMU) start(ctx context.Context, g *qemuGuest, image Image) error {
 	boot, err := initramfs.Boot(g.keys.Boot())
 	if err != nil {
 		return err
@@ -148,7 +148,7 @@ func (q *QEMU) start(g *qemuGuest, image Image) error {
 		g.vm.Pin = cpu
 		g.release = func() { q.cpus.Give(cpu) }
 	}
-	if err := g.vm.Start(); err != nil {
+	if err := g.vm.Start(ctx); err != nil {
 		g.conn.Close() // never used
 		return err
 	}

@@ -79,19 +79,21 @@ func (s *Scheduler) Run(ctx context.Context, cells []Cell) error {
 			return err
 		})
 	}
-	err := group.Wait()
-	if err != nil {
-		err.ErrorFormat = oneLine
-	}
-	return err.ErrorOrNil()
+	return joined(group.Wait())
 }
 
-func oneLine(errs []error) string {
-	var texts []string
-	for _, e := range errs {
-		texts = append(texts, e.Error())
+// joined is nil, or an error of one line for each of its causes.
+func joined(err *multierror.Error) error {
+	if err != nil {
+		err.ErrorFormat = func(errs []error) string {
+			lines := make([]string, len(errs))
+			for i, e := range errs {
+				lines[i] = e.Error()
+			}
+			return strings.Join(lines, "\n")
+		}
 	}
-	return strings.Join(texts, "; ")
+	return err.ErrorOrNil()
 }
 
 // Planned is a cell of which nothing but its kernel and variant is known.
