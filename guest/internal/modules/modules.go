@@ -21,6 +21,9 @@ import (
 // does not have.
 var ErrMissing = errors.New("no such module")
 
+// ErrBuiltin is wrapped by errors about unloading what is part of the kernel.
+var ErrBuiltin = errors.New("part of the kernel")
+
 // Loader loads modules of one image. It may be used concurrently.
 type Loader struct {
 	kernel   kernel
@@ -151,7 +154,7 @@ func (l *Loader) Unload(name string) error {
 	defer l.mu.Unlock()
 	name = canonical(name)
 	if into, ok := l.place[name]; ok && into == "" {
-		return fmt.Errorf("unload %s: it is part of the kernel", name)
+		return fmt.Errorf("unload %s: %w", name, ErrBuiltin)
 	}
 	return l.unload(name, map[string]bool{})
 }

@@ -10,15 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
+	"github.com/ctmatrix/ctmatrix/guest/internal/modules"
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
 // Loader loads and unloads kernel modules.
 type Loader interface {
 	// Load loads modules and what they depend on. Loading what is there is no
-	// error; the error names the first that cannot be had and why.
+	// error; the error names the first that cannot be had and why, and is
+	// modules.ErrMissing where the kernel has none.
 	Load(names ...string) error
-	// Unload unloads a module after everything that uses it.
+	// Unload unloads a module after everything that uses it. What is part of
+	// the kernel is modules.ErrBuiltin.
 	Unload(name string) error
 }
 
@@ -33,10 +36,10 @@ type Result struct {
 
 // Run runs a case from a clean slate to a clean slate. What it observed counts
 // only if the namespace it ran in is left without a trace.
-func (c Case) Run(modules Loader, log *lab.Log) Result {
+func (c Case) Run(loader Loader, log *lab.Log) Result {
 	began := lab.Now()
 	p := &P{name: c.Name(), seen: map[string]bool{}, log: log}
-	outcome, reason := c.run(p, modules)
+	outcome, reason := c.run(p, loader)
 	r := Result{Outcome: outcome, Reason: reason, Log: p.lines, Elapsed: lab.Now() - began}
 	if outcome == observe.Recorded {
 		r.Rows = p.rows
@@ -44,16 +47,16 @@ func (c Case) Run(modules Loader, log *lab.Log) Result {
 	return r
 }
 
-func (c Case) run(p *P, modules Loader) (observe.Outcome, string) {
+func (c Case) run(p *P, loader Loader) (observe.Outcome, string) {
 	if _, err := p.log.Take(); err != nil {
 		return observe.Broken, err.Error()
 	}
-	if err := c.load(modules); err != nil {
-		return observe.Unsupported, err.Error()
+	if err := c.load(loader); err != nil {
+		return lacking(err, modules.ErrMissing)
 	}
 	if c.Untouched {
-		if err := modules.Unload("nf_conntrack"); err != nil {
-			return observe.Unsupported, "conntrack cannot be unloaded: " + err.Error()
+		if err := loader.Unload("nf_conntrack"); err != nil {
+			return lacking(err, modules.ErrBuiltin)
 		}
 	}
 	in := lab.InInitial
@@ -63,7 +66,7 @@ func (c Case) run(p *P, modules Loader) (observe.Outcome, string) {
 	outcome, reason := observe.Recorded, ""
 	err := in(func() error { return c.inBox(p, &outcome, &reason) })
 	if c.Untouched {
-		err = errors.Join(err, c.load(modules))
+		err = errors.Join(err, c.load(loader))
 	}
 	if err != nil {
 		return observe.Broken, err.Error()
@@ -71,7 +74,16 @@ func (c Case) run(p *P, modules Loader) (observe.Outcome, string) {
 	return outcome, reason
 }
 
-func (c Case) load(modules Loader) error { return modules.Load(c.modules()...) }
+// lacking is the outcome of an error that is the kernel's if it is what, and
+// the rig's otherwise.
+func lacking(err, what error) (observe.Outcome, string) {
+	if errors.Is(err, what) {
+		return observe.Unsupported, err.Error()
+	}
+	return observe.Broken, err.Error()
+}
+
+func (c Case) load(loader Loader) error { return loader.Load(c.modules()...) }
 
 // inBox runs on the thread of the box. Its error is the rig's.
 func (c Case) inBox(p *P, outcome *observe.Outcome, reason *string) error {
