@@ -270,7 +270,7 @@ func (r *report) counts(changes int, s Summary) {
 		parts = append(parts, fmt.Sprintf("%d missing", n.Missing))
 	}
 	if n.Failed > 0 {
-		parts = append(parts, count(n.Failed, "cell")+" failed")
+		parts = append(parts, count(n.Failed, "cell")+" incomplete")
 	}
 	if s.Elapsed > 0 {
 		parts = append(parts, seconds(s.Elapsed))
