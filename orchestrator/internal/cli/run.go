@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -183,7 +184,11 @@ func chooseVariants(c *matrix.Config, names []string) ([]matrix.Variant, error) 
 	for _, name := range names {
 		i := slices.IndexFunc(c.Variants, func(v matrix.Variant) bool { return v.Name == name })
 		if i < 0 {
-			return nil, usage{fmt.Errorf("--variant %s: the matrix has no such variant", name)}
+			var have []string
+			for _, v := range c.Variants {
+				have = append(have, v.Name)
+			}
+			return nil, usage{fmt.Errorf("--variant %s: the matrix has no such variant; it has %s", name, strings.Join(have, ", "))}
 		}
 		chosen = append(chosen, c.Variants[i])
 	}

@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/images/kernel/kerneltest"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/agentbin"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"ctmatrix": func() { os.Exit(Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
+	})
+}
+
+var update = flag.Bool("update", false, "write what the commands print into the scripts' files")
+
+// TestScripts runs the command line as users do. Each script has a mirror of its
+// own, at $MIRROR and signed with $KEYRING, and can do to it what the commands
+// mirror-… say.
+func TestScripts(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, script := range scripts {
+		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) { runScript(t, script) })
+	}
+}
+
+func runScript(t *testing.T, script string) {
+	mirror := newMirror(t)
+	part := func(do func(string)) func(*testscript.TestScript, bool, []string) {
+		return func(ts *testscript.TestScript, neg bool, args []string) {
+			if neg || len(args) != 1 {
+				ts.Fatalf("usage: mirror-… ARG")
+			}
+			do(args[0])
+		}
+	}
+	testscript.Run(t, testscript.Params{
+		Files:         []string{script},
+		UpdateScripts: *update,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("NO_COLOR", "1")
+			env.Setenv("MIRROR", mirror.URL)
+			env.Setenv("KEYRING", mirror.Keyring)
+			env.Setenv("CTMATRIX_CACHE", filepath.Join(env.WorkDir, "cache"))
+			env.Setenv("CTMATRIX_MIRROR", mirror.URL)
+			env.Setenv("CTMATRIX_KEYRING", mirror.Keyring)
+			env.Setenv("CTMATRIX_SUITES", "bookworm,trixie-backports")
+			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "agent" {
+				return false, errors.New("unknown condition " + cond)
+			}
+			_, err := agentbin.Agent("amd64")
+			return err == nil, nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"mirror-corrupt":   part(mirror.Corrupt),
+			"mirror-remove":    part(mirror.Remove),
+			"mirror-wrong-key": part(func(suite string) { mirror.Suite(suite).WrongKey = true }),
+			"status":           status,
+			"make-run":         makeRun,
+		},
+	})
+}
+
+// newMirror offers two kernels, and one that no signed index names in full.
+func newMirror(t *testing.T) *kerneltest.Mirror {
+	m := kerneltest.NewMirror(t)
+	m.Add("bookworm", kerneltest.Kernel{Version: "6.1.176-1", Release: "6.1.0-50-cloud-amd64"})
+	m.Add("bookworm", kerneltest.Kernel{Version: "6.1.192-2", Release: "6.1.0-56-cloud-amd64", Meta: true})
+	m.Add("trixie-backports", kerneltest.Kernel{
+		Version: "7.1.13-1~bpo13+1", Release: "7.1.13+deb13-cloud-amd64", Layout: kerneltest.Split, Unlisted: []string{"modules"},
+	})
+	return m
+}
+
+// status runs ctmatrix and holds it to an exit status: exec alone knows only
+// success and failure.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND...")
+	}
+	err := ts.Exec("sh", append([]string{"-c", `want=$1; shift; "$@"; got=$?; [ $got -eq $want ] || { echo "exit status $got" >&2; exit 1; }`, "sh"}, args...)...)
+	if err != nil {
+		ts.Fatalf("want status %s: %v", args[0], err)
+	}
+}
+
+// makeRun writes a run directory with one kernel and one row: make-run DIR
+// VERSION VALUE, or make-run DIR VERSION crashed.
+func makeRun(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: make-run DIR VERSION VALUE")
+	}
+	dir, version, value := ts.MkAbs(args[0]), args[1], args[2]
+	k := results.Kernel{Ref: "debian:" + version, Label: version, Release: version + "-cloud-amd64", Version: version, Series: "6.1", Arch: "amd64", Source: "debian"}
+	head := observe.Head{Name: "table-full/syn", Question: "What becomes of ten SYNs when the table takes seven?", Path: "forward", Source: "by hand"}
+	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	w, err := results.Create(filepath.Dir(dir), filepath.Base(dir), results.Plan{
+		Tool: "test", Started: at, Probes: []observe.Head{head},
+		Cells: []results.Planned{{Kernel: k, Variant: "default"}},
+	})
+	ts.Check(err)
+	cell := results.Cell{ID: "id", Kernel: k, Variant: "default", Outcome: results.CellOK}
+	rows := []observe.Row{{Name: "table-full/syn/raw.packets", Kind: observe.Count, Value: value}}
+	probe := results.Probe{Name: head.Name, Outcome: observe.Recorded, Rows: 1}
+	if value == "crashed" {
+		cell.Outcome, cell.Reason = results.CellCrashed, "the kernel died during table-full/syn: Oops"
+		probe.Outcome, probe.Reason, probe.Rows, rows = observe.Crashed, cell.Reason, 0, nil
+	}
+	cell.Probes = []results.Probe{probe}
+	ts.Check(w.Put(0, cell, rows))
+	ts.Check(w.Finish(at.Add(time.Minute)))
+}
