@@ -6,15 +6,11 @@ package vm
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
-	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -41,197 +37,122 @@ const (
 	Host Clock = "host"
 )
 
+// AnyCPU is the Pin of a VM that runs wherever the host puts it.
+const AnyCPU = -1
+
 // VM is a virtual machine that is started once. The exported fields are set
-// before Start and not changed after.
+// before Start and not changed after; its methods may then be used concurrently.
 type VM struct {
-	QEMU     string // name or path of the program
-	Machine  string // "q35"
-	Accel    Accel
-	Clock    Clock
-	CPUs     int
-	MemoryMB int // units of 2^20 bytes
-	Kernel   string
-	Initrd   string
-	Append   []string // kernel arguments beyond BaseArgs
-	Devices  []Device
-	Pin      int       // host CPU that QEMU runs on; -1 for any
-	Console  io.Writer // takes what the guest prints; may be nil
+	QEMU         string // name or path of the program; "" is DefaultQEMU
+	Machine      string // "" is "q35"
+	Accel        Accel  // "" is TCG
+	Clock        Clock  // "" is Virtual under TCG with one CPU, else Host
+	CPUs         int    // 0 is 1
+	MemoryMB     int    // units of 2^20 bytes; 0 is 256
+	Kernel       string // path of its image
+	Initrd       string
+	Append       []string // kernel arguments beyond BaseArgs
+	Devices      []Device
+	Pin          int       // host CPU that QEMU runs on, or AnyCPU
+	Console      io.Writer // takes what the guest prints; may be nil
+	ConsoleLimit int64     // bytes that Console takes; 0 is DefaultConsoleLimit
 
-	tail   *tail
-	cmd    *exec.Cmd
-	stderr bytes.Buffer
-	exited chan struct{}
-	err    error // how QEMU ended, once exited is closed
-	files  []*os.File
+	tail    *tail
+	cmd     *exec.Cmd
+	stderr  limited
+	errText bytes.Buffer
+	monitor *monitor
+	qmp     *qmp
+	gone    chan struct{} // closed when the process is
+	exited  chan struct{} // closed when the console is read, too
+	err     error         // how QEMU ended, once exited is closed
+	files   []*os.File
 }
 
-// ErrNoQEMU says that the program is not there, and how to get it.
-var ErrNoQEMU = errors.New("QEMU is not installed: install the package qemu-system-x86 (Debian, Ubuntu) or name another program with --qemu")
+// The defaults.
+const (
+	DefaultQEMU     = "qemu-system-x86_64"
+	defaultMachine  = "q35" // microvm is a little faster and wedges under load
+	defaultMemoryMB = 256
+)
 
-// Path finds a QEMU by name or path.
-func Path(name string) (string, error) {
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", name, ErrNoQEMU)
+// withDefaults returns a copy of the fields that make the command line.
+func (v *VM) withDefaults() *VM {
+	d := &VM{
+		QEMU: v.QEMU, Machine: v.Machine, Accel: v.Accel, Clock: v.Clock, CPUs: v.CPUs, MemoryMB: v.MemoryMB,
+		Kernel: v.Kernel, Initrd: v.Initrd, Append: v.Append, Devices: v.Devices,
 	}
-	return path, nil
+	orDefault(&d.QEMU, DefaultQEMU)
+	orDefault(&d.Machine, defaultMachine)
+	orDefault(&d.Accel, TCG)
+	orDefault(&d.CPUs, 1)
+	orDefault(&d.MemoryMB, defaultMemoryMB)
+	clock := Host
+	if d.Accel == TCG && d.CPUs == 1 {
+		clock = Virtual
+	}
+	orDefault(&d.Clock, clock)
+	return d
 }
 
-// Port adds the serial port called name and returns the host's end of it. Only
-// before Start.
-func (v *VM) Port(name string) (net.Conn, error) {
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// check refuses what QEMU would refuse, or take for something else, in words of
+// its own.
+func (v *VM) check() error {
+	d := v.withDefaults()
+	switch {
+	case d.Kernel == "":
+		return fmt.Errorf("start a guest: no kernel is named")
+	case d.Clock == Virtual && d.Accel != TCG:
+		return fmt.Errorf("start a guest: a virtual clock needs accel tcg, not %s", d.Accel)
+	case d.Clock == Virtual && d.CPUs != 1:
+		return fmt.Errorf("start a guest: a virtual clock needs one CPU, not %d", d.CPUs)
+	}
+	return nil
+}
+
+// inherit gives QEMU a file and returns its number there. Inherited files are
+// numbered from 3, in order.
+func (v *VM) inherit(f *os.File) int {
+	v.files = append(v.files, f)
+	return 2 + len(v.files)
+}
+
+// socket makes a connection to QEMU and returns our end of it and the number of
+// the other.
+func (v *VM) socket(name string) (net.Conn, int, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("make a socket pair for port %s: %w", name, err)
+		return nil, 0, fmt.Errorf("make a socket pair for %s: %w", name, err)
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)
 	defer ours.Close()
 	conn, err := net.FileConn(ours)
 	if err != nil {
 		theirs.Close()
-		return nil, fmt.Errorf("use the socket of port %s: %w", name, err)
+		return nil, 0, fmt.Errorf("use the socket of %s: %w", name, err)
 	}
-	// Inherited files are numbered from 3, in order.
-	v.Devices = append(v.Devices, SerialPort{Name: name, FD: 3 + len(v.files)})
-	v.files = append(v.files, theirs)
-	return conn, nil
+	return conn, v.inherit(theirs), nil
 }
 
-// Start starts QEMU and returns. Whoever started a VM must Wait for it or Stop
-// it. QEMU does not outlive this process, however that ends.
-func (v *VM) Start() error {
-	defer v.closeFiles()
-	path, err := Path(v.QEMU)
+// Port adds the serial port called name and returns the host's end of it, which
+// is the caller's to close. Only before Start.
+//
+// What is written before the guest has opened its end is lost: QEMU throws it
+// away. Wait for a line on the console that says that the guest listens.
+func (v *VM) Port(name string) (net.Conn, error) {
+	conn, fd, err := v.socket(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	v.tail = newTail()
-	v.cmd = exec.Command(path, v.Args()...)
-	v.cmd.Stdout = v.tail
-	if v.Console != nil {
-		v.cmd.Stdout = io.MultiWriter(v.tail, v.Console)
-	}
-	v.cmd.Stderr = &v.stderr
-	v.cmd.ExtraFiles = v.files
-	v.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	// Pipes that a killed QEMU's own children might hold must not keep Wait.
-	v.cmd.WaitDelay = time.Second
-	v.exited = make(chan struct{})
-	started := make(chan error, 1)
-	go v.run(started)
-	return <-started
-}
-
-// run starts QEMU and waits for it on one thread: the kernel sends the signal
-// of Pdeathsig when the thread that forked ends, and QEMU inherits the thread's
-// affinity.
-func (v *VM) run(started chan<- error) {
-	runtime.LockOSThread() // never unlocked: the thread ends with its affinity
-	defer close(v.exited)
-	if v.Pin >= 0 {
-		var set unix.CPUSet
-		set.Set(v.Pin)
-		if err := unix.SchedSetaffinity(0, &set); err != nil {
-			started <- fmt.Errorf("pin QEMU to CPU %d: %w", v.Pin, err)
-			return
-		}
-	}
-	if err := v.cmd.Start(); err != nil {
-		started <- fmt.Errorf("start QEMU: %w", err)
-		return
-	}
-	started <- nil
-	v.err = v.cmd.Wait()
-	v.tail.end()
-}
-
-func (v *VM) closeFiles() {
-	for _, f := range v.files {
-		f.Close()
-	}
-	v.files = nil
-}
-
-// Wait waits until QEMU has exited or ctx ends. A guest that powered off is no
-// error.
-func (v *VM) Wait(ctx context.Context) error {
-	select {
-	case <-v.exited:
-		return v.exit()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// exit is how QEMU ended.
-func (v *VM) exit() error {
-	if v.err == nil {
-		return nil
-	}
-	if text := strings.TrimSpace(v.stderr.String()); text != "" {
-		return fmt.Errorf("QEMU: %w: %s", v.err, text)
-	}
-	return fmt.Errorf("QEMU: %w", v.err)
-}
-
-// politeness is how long QEMU may take to follow a SIGTERM.
-const politeness = 2 * time.Second
-
-// Stop ends QEMU, by SIGTERM and then by SIGKILL, and returns when it is gone.
-func (v *VM) Stop() {
-	_ = v.cmd.Process.Signal(syscall.SIGTERM) // fails only if it is gone
-	timer := time.NewTimer(politeness)
-	defer timer.Stop()
-	select {
-	case <-v.exited:
-	case <-timer.C:
-		_ = v.cmd.Process.Kill()
-		<-v.exited
-	}
-}
-
-// Tail returns the last lines of the console.
-func (v *VM) Tail() []string { return v.tail.last() }
-
-// Death returns the line with which the kernel announced its end, or "".
-func (v *VM) Death() string { return v.tail.death() }
-
-// ErrSilent says that nothing came from the guest at all.
-var ErrSilent = errors.New("the guest printed nothing")
-
-// ErrExited says that QEMU ended before what was waited for.
-var ErrExited = errors.New("the guest ended")
-
-// WaitLine waits until the console shows a line that contains text. The guest
-// has to print something, anything, within silence: a machine that wedged
-// before its kernel came up is told from a slow one.
-func (v *VM) WaitLine(ctx context.Context, text string, silence time.Duration) error {
-	found, spoke := v.tail.watch(text)
-	timer := time.NewTimer(silence)
-	defer timer.Stop()
-	for {
-		select {
-		case <-found:
-			return nil
-		case <-spoke:
-			timer.Stop()
-			spoke = nil
-		case <-timer.C:
-			return fmt.Errorf("%w in %v", ErrSilent, silence)
-		case <-v.exited:
-			select {
-			case <-found:
-				return nil
-			default:
-			}
-			if err := v.exit(); err != nil {
-				return fmt.Errorf("%w: %w", ErrExited, err)
-			}
-			return ErrExited
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	v.Devices = append(v.Devices, SerialPort{Name: name, FD: fd})
+	return conn, nil
 }
 
 // Ramdisk makes what write writes the initramfs. It is kept in memory and never
@@ -246,7 +167,79 @@ func (v *VM) Ramdisk(write func(io.Writer) error) error {
 		f.Close()
 		return fmt.Errorf("write the initramfs: %w", err)
 	}
-	v.Initrd = fmt.Sprintf("/proc/self/fd/%d", 3+len(v.files))
-	v.files = append(v.files, f)
+	v.Initrd = fmt.Sprintf("/proc/self/fd/%d", v.inherit(f))
 	return nil
+}
+
+// errTextLimit bounds what is kept of QEMU's own complaints.
+const errTextLimit = 4 << 10
+
+// Start starts QEMU and returns. Whoever started a VM must Wait for it or Stop
+// it; when ctx ends it is stopped. QEMU does not outlive this process, however
+// that ends.
+func (v *VM) Start(ctx context.Context) error {
+	defer v.closeFiles()
+	if err := v.check(); err != nil {
+		return err
+	}
+	path, err := Path(v.withDefaults().QEMU)
+	if err != nil {
+		return err
+	}
+	conn, fd, err := v.socket("the monitor")
+	if err != nil {
+		return err
+	}
+	console, out, err := newPipe()
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	defer out.Close()
+	v.monitor, v.qmp = &monitor{fd}, newQMP(conn)
+	v.tail = newTail()
+	v.stderr = limited{w: &v.errText, left: errTextLimit}
+	v.gone, v.exited = make(chan struct{}), make(chan struct{})
+	v.cmd = exec.Command(path, v.Args()...)
+	v.cmd.Stdout, v.cmd.Stderr = out, &v.stderr
+	v.cmd.ExtraFiles = v.files
+	// Nobody but QEMU has its standard error, but should somebody: a little
+	// text is not worth waiting for.
+	v.cmd.WaitDelay = time.Second
+	limit := v.ConsoleLimit
+	orDefault(&limit, DefaultConsoleLimit)
+	drained := make(chan error, 1)
+	go func() { drained <- drain(console, v.tail, v.Console, limit); console.Close() }()
+	err = launch(v.cmd, v.Pin, func(err error) { v.err = err; close(v.gone) })
+	if err != nil {
+		out.Close() // which ends the reader of the console
+		<-drained
+		conn.Close()
+		return &RigError{Err: err}
+	}
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { v.end(); close(ended) })
+	go v.finish(console, drained, stop, ended)
+	return nil
+}
+
+// finish sees QEMU to its end, and everything that was started with it.
+func (v *VM) finish(console *os.File, drained <-chan error, stop func() bool, ended <-chan struct{}) {
+	<-v.gone
+	_ = console.SetReadDeadline(time.Now().Add(drainTime)) // fails only if it is read already
+	if err := <-drained; v.err == nil {
+		v.err = err
+	}
+	v.qmp.close()
+	if !stop() {
+		<-ended
+	}
+	close(v.exited)
+}
+
+func (v *VM) closeFiles() {
+	for _, f := range v.files {
+		f.Close() // QEMU has them, or nobody needs them
+	}
+	v.files = nil
 }

@@ -1,0 +1,50 @@
+package vm
+
+import (
+	"fmt"
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// launch starts cmd on a host CPU, or on any if pin is negative. If that
+// succeeds, done is called once cmd has ended, with how it did.
+//
+// cmd cannot outlive this process: the kernel kills it when its parent ends,
+// however that ends. What the kernel takes for the parent is the thread that
+// forked, so one thread does nothing but start cmd and wait for it. The affinity
+// is that thread's too, and cmd has it from its first instruction on: a thread
+// that QEMU makes early cannot miss it. Its process group is its own, so that a
+// Ctrl-C in the terminal reaches only us, and we end guests in order.
+func launch(cmd *exec.Cmd, pin int, done func(error)) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with its affinity
+		if err := pinThread(pin); err != nil {
+			started <- err
+			return
+		}
+		if err := cmd.Start(); err != nil {
+			started <- fmt.Errorf("start QEMU: %w", err)
+			return
+		}
+		started <- nil
+		done(cmd.Wait())
+	}()
+	return <-started
+}
+
+func pinThread(cpu int) error {
+	if cpu < 0 {
+		return nil
+	}
+	var set unix.CPUSet
+	set.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("pin QEMU to CPU %d: %w", cpu, err)
+	}
+	return nil
+}
