@@ -138,7 +138,12 @@ func (g *guest) dial(t *testing.T, preamble string) *ssh.Client {
 	}
 	sc, chans, reqs, err := ssh.NewClientConn(c, "guest", g.config)
 	if err != nil {
-		t.Fatalf("shake hands: %v", err)
+		select {
+		case end := <-g.ended:
+			t.Fatalf("shake hands: %v; QEMU ended: %v", err, end)
+		default:
+			t.Fatalf("shake hands: %v", err)
+		}
 	}
 	client := ssh.NewClient(sc, chans, reqs)
 	t.Cleanup(func() { client.Close() })
@@ -169,7 +174,7 @@ func TestBoot(t *testing.T) {
 	}
 	for _, k := range kernels {
 		t.Run(k[0], func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			mods, err := Modules(k[2], k[3], listing.Modules)
 			if err != nil {

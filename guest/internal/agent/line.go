@@ -8,26 +8,37 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // banner is how an SSH client begins.
 var banner = []byte("SSH-2.0-")
 
-// stream is a port to one host at a time. Read returns io.EOF while no host is
-// connected; Await waits until one may be.
+// errAway is what a stream's Write returns while no host is connected.
+var errAway = errors.New("no host is connected to the port")
+
+// stream is a port to one host at a time. While none is connected, Read returns
+// io.EOF and Write errAway; Await waits until one may be. Read and Write may be
+// called at the same time, and Await at any time.
 type stream interface {
 	io.ReadWriter
 	Await(ctx context.Context) error
 }
 
-// line cuts what comes through a stream into connections. One begins where a
-// client says its banner: first thing in what was read at once, which is never
-// encrypted data by accident, or anywhere while there is no connection, with
-// rubbish before it passed over. It ends when the host goes away, when the next
-// one begins, or when the server closes it. So it does not matter whether the
-// host's side of the port is closed between two clients.
+// line cuts what comes through a stream into connections. One begins wherever a
+// client says its banner: eight bytes that encrypted data do not contain, short
+// of an accident once in 2^64 bytes. What comes before it is passed over. A
+// connection ends when the host goes away, when the next one begins, or when the
+// server closes it. So it does not matter whether the guest gets to see that one
+// client goes before the next one is there.
+//
+// Nor does it matter if the guest sees it late: data and the news of who is
+// connected come by different queues, so that a new client's banner may be
+// followed by the news that the one before has left. That is why a connection on
+// which nothing has come but its banner outlives such news.
 type line struct {
+	ctx   context.Context // of run
 	s     stream
 	conns chan net.Conn
 
@@ -35,10 +46,13 @@ type line struct {
 	current *conn      // the only connection that may be written to
 }
 
-func newLine(s stream) *line { return &line{s: s, conns: make(chan net.Conn)} }
+func newLine(ctx context.Context, s stream) *line {
+	return &line{ctx: ctx, s: s, conns: make(chan net.Conn)}
+}
 
-// run reads the stream until it fails or ctx is done; then it closes conns.
-func (l *line) run(ctx context.Context) error {
+// run reads the stream until it fails or the line's context is done; then it
+// closes conns.
+func (l *line) run() error {
 	defer close(l.conns)
 	defer l.begin(nil)
 	buf := make([]byte, 32<<10)
@@ -46,9 +60,11 @@ func (l *line) run(ctx context.Context) error {
 	for {
 		n, err := l.s.Read(buf[kept:])
 		if n == 0 && errors.Is(err, io.EOF) {
-			l.begin(nil)
+			if l.current != nil && l.current.answered.Load() {
+				l.begin(nil)
+			}
 			kept = 0
-			if err := l.s.Await(ctx); err != nil {
+			if err := l.s.Await(l.ctx); err != nil {
 				return err
 			}
 			continue
@@ -56,7 +72,7 @@ func (l *line) run(ctx context.Context) error {
 		if err != nil && n == 0 {
 			return err
 		}
-		if kept, err = l.take(ctx, buf[:kept+n]); err != nil {
+		if kept, err = l.take(buf[:kept+n]); err != nil {
 			return err
 		}
 	}
@@ -64,22 +80,23 @@ func (l *line) run(ctx context.Context) error {
 
 // take hands data to the connection that it belongs to. It returns how many
 // bytes at the start of data it left there, to be seen again with what follows.
-func (l *line) take(ctx context.Context, data []byte) (int, error) {
-	if !bytes.HasPrefix(data, banner) && l.current != nil {
+func (l *line) take(data []byte) (int, error) {
+	at := bytes.Index(data, banner)
+	if at < 0 && l.current != nil {
+		l.current.answered.Store(true)
 		if _, err := l.current.in.Write(data); err == nil {
 			return 0, nil
 		}
-		l.begin(nil) // the server has closed it: look for the next
+		l.begin(nil) // the server has closed it
 	}
-	at := bytes.Index(data, banner)
 	if at < 0 {
 		return copy(data, data[len(data)-partial(data):]), nil
 	}
-	c := l.begin(l.s)
+	c := l.begin(&conn{line: l})
 	select {
 	case l.conns <- c:
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	case <-l.ctx.Done():
+		return 0, l.ctx.Err()
 	}
 	// An error means that the server has closed it already.
 	_, _ = c.in.Write(data[at:])
@@ -96,26 +113,26 @@ func partial(data []byte) int {
 	return 0
 }
 
-// begin ends the current connection and makes a new one, or none if w is nil.
-func (l *line) begin(w io.Writer) *conn {
+// begin ends the current connection and puts c, or nil, in its place.
+func (l *line) begin(c *conn) *conn {
 	if l.current != nil {
-		l.current.in.CloseWithError(io.EOF)
+		_ = l.current.in.CloseWithError(io.EOF) // never fails
+	}
+	if c != nil {
+		c.out, c.in = io.Pipe()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.current = nil
-	if w != nil {
-		out, in := io.Pipe()
-		l.current = &conn{line: l, in: in, out: out}
-	}
-	return l.current
+	l.current = c
+	return c
 }
 
 // conn is a connection over a line.
 type conn struct {
-	line *line
-	in   *io.PipeWriter // filled by the line
-	out  *io.PipeReader
+	line     *line
+	in       *io.PipeWriter // filled by the line
+	out      *io.PipeReader
+	answered atomic.Bool // something has come after the banner, so that the client has heard us
 }
 
 func (c *conn) Read(p []byte) (int, error) { return c.out.Read(p) }
@@ -125,10 +142,19 @@ func (c *conn) Read(p []byte) (int, error) { return c.out.Read(p) }
 func (c *conn) Write(p []byte) (int, error) {
 	c.line.mu.Lock()
 	defer c.line.mu.Unlock()
-	if c.line.current != c {
-		return 0, io.ErrClosedPipe
+	for done := 0; ; {
+		if c.line.current != c {
+			return done, io.ErrClosedPipe
+		}
+		n, err := c.line.s.Write(p[done:])
+		done += n
+		if !errors.Is(err, errAway) || c.answered.Load() {
+			return done, err
+		}
+		if err := c.line.s.Await(c.line.ctx); err != nil {
+			return done, err
+		}
 	}
-	return c.line.s.Write(p)
 }
 
 // Close makes the line pass over what still comes, up to the next banner.

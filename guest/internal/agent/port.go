@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,7 +65,7 @@ func waitPort(name string, console io.Writer) (string, error) {
 	}
 }
 
-// device is a virtio port. One goroutine may read and await, and any may write.
+// device is a virtio port, a stream.
 //
 // It does without Go's poller: that waits for edges, and the driver does not
 // signal one to a writer when the host has taken what was written. poll(2) asks
@@ -72,8 +73,10 @@ func waitPort(name string, console io.Writer) (string, error) {
 // kernel until the host has taken the data, and lingers there when the host
 // goes away, to end up in the next connection.
 type device struct {
-	fd   int
-	wake chan os.Signal
+	fd int
+
+	mu     sync.Mutex
+	awaits int // calls of Await
 }
 
 func openDevice(name string) (*device, error) {
@@ -81,8 +84,7 @@ func openDevice(name string) (*device, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
-	d := &device{fd: fd, wake: make(chan os.Signal, 1)}
-	signal.Notify(d.wake, unix.SIGIO)
+	d := &device{fd: fd}
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETOWN, unix.Getpid()); err != nil {
 		return nil, os.NewSyscallError("fcntl F_SETOWN", err)
 	}
@@ -141,7 +143,7 @@ func (d *device) poll(events int16) error {
 		case err != nil:
 			return os.NewSyscallError("poll", err)
 		case fds[0].Revents&unix.POLLHUP != 0 && events == unix.POLLOUT:
-			return io.ErrClosedPipe
+			return errAway
 		}
 		return nil
 	}
@@ -151,10 +153,13 @@ func (d *device) poll(events int16) error {
 // it says at once that nobody is there. The driver sends a signal to who asked
 // for it.
 func (d *device) Await(ctx context.Context) error {
-	if err := d.async(unix.O_ASYNC); err != nil {
+	wake := make(chan os.Signal, 1)
+	signal.Notify(wake, unix.SIGIO)
+	defer signal.Stop(wake)
+	if err := d.async(1); err != nil {
 		return err
 	}
-	defer d.async(0) // a signal too many is harmless
+	defer d.async(-1) // a signal too many is harmless
 	// It may have connected before the signal was asked for.
 	fds := []unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}}
 	if n, err := unix.Poll(fds, 0); err == nil && (n == 0 || fds[0].Revents&unix.POLLHUP == 0) {
@@ -163,17 +168,23 @@ func (d *device) Await(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-d.wake:
+	case <-wake:
 		return nil
 	}
 }
 
-func (d *device) async(flag int) error {
-	_, err := unix.FcntlInt(uintptr(d.fd), unix.F_SETFL, unix.O_RDWR|unix.O_NONBLOCK|flag)
+// async asks for signals while there are calls of Await: with each packet that
+// comes in, they would be a waste.
+func (d *device) async(more int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.awaits += more
+	flags := unix.O_RDWR | unix.O_NONBLOCK
+	if d.awaits > 0 {
+		flags |= unix.O_ASYNC
+	}
+	_, err := unix.FcntlInt(uintptr(d.fd), unix.F_SETFL, flags)
 	return os.NewSyscallError("fcntl F_SETFL", err)
 }
 
-func (d *device) Close() error {
-	signal.Stop(d.wake)
-	return unix.Close(d.fd)
-}
+func (d *device) Close() error { return unix.Close(d.fd) }

@@ -101,9 +101,9 @@ func newConfig(b observe.Boot) (*ssh.ServerConfig, error) {
 func listen(ctx context.Context, s stream, config *ssh.ServerConfig, console io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l := newLine(s)
+	l := newLine(ctx, s)
 	done := make(chan error, 1)
-	go func() { done <- l.run(ctx) }()
+	go func() { done <- l.run() }()
 	for c := range l.conns {
 		if err := serveConn(ctx, c, config); err != nil {
 			fmt.Fprintf(console, "%sconnection: %v\n", Prefix, err)
