@@ -79,7 +79,8 @@ func prove(ctx context.Context, qemu string, accel Accel, rom []byte) (Proof, er
 	limit, cancel := context.WithTimeout(ctx, proofTime)
 	defer cancel()
 	cmd := exec.CommandContext(limit, path, "-nodefaults", "-no-user-config", "-display", "none",
-		"-machine", "pc", "-accel", string(accel), "-m", "16M", "-bios", file,
+		// The CPU of guests, whose registers not every host lets QEMU set.
+		"-machine", "pc", "-accel", string(accel), "-cpu", (&VM{Accel: accel}).cpu(), "-m", "16M", "-bios", file,
 		"-device", "isa-debug-exit,iobase=0xf4,iosize=0x01")
 	var text bytes.Buffer
 	said := &limited{w: &text, left: errTextLimit}
