@@ -95,7 +95,9 @@ func (a *app) run(cmd *cobra.Command, flags runFlags) error {
 		return err
 	}
 	bars.Close()
-	if err := s.Out.Finish(time.Now()); err != nil {
+	if ctx.Err() != nil {
+		a.warn("interrupted: what had been found by then is kept")
+	} else if err := s.Out.Finish(time.Now()); err != nil {
 		return err
 	}
 	return a.report(s.Out.Dir(), time.Since(started), flags.json)

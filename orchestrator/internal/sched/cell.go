@@ -13,6 +13,7 @@ import (
 	"github.com/ctmatrix/ctmatrix/images/initramfs"
 	"github.com/ctmatrix/ctmatrix/images/kernel"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/vm"
 )
 
 // The phases of a cell and how long each may take. They are far beyond what a
@@ -154,7 +155,8 @@ func died(ctx context.Context, guest Guest, when string, err error) (results.Cel
 	if ctx.Err() != nil {
 		return results.CellMissing, "interrupted " + when
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	var fault *vm.GuestError
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &fault) {
 		return results.CellCrashed, "the guest hung " + when
 	}
 	return results.CellFailed, when + ": " + err.Error()

@@ -14,6 +14,7 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/images/kernel"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/vm"
 )
 
 func outcomes(c results.CellRows) string {
@@ -103,11 +104,15 @@ func TestEndings(t *testing.T) {
 			`the kernel died while it booted: Oops: \x1b[2J`,
 			"a/one missing, a/two missing, b/one missing", 0,
 		}, {
-			"silence", script{readyErr: errors.New("the guest printed nothing")}, results.CellFailed,
+			"silence", script{readyErr: &vm.RigError{Err: vm.ErrSilent}}, results.CellFailed,
 			"while it booted: the guest printed nothing",
 			"a/one missing, a/two missing, b/one missing", 0,
 		}, {
 			"boot that never ends", script{readyErr: context.DeadlineExceeded}, results.CellCrashed,
+			"the guest hung while it booted",
+			"a/one missing, a/two missing, b/one missing", 0,
+		}, {
+			"boot that stalls", script{readyErr: &vm.GuestError{Err: vm.ErrSilent}}, results.CellCrashed,
 			"the guest hung while it booted",
 			"a/one missing, a/two missing, b/one missing", 0,
 		}, {
