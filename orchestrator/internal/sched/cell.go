@@ -104,7 +104,7 @@ func (s *Scheduler) guest(ctx context.Context, i int, c *collector, image Image)
 		c.cell.Warnings = append(c.cell.Warnings, "end the guest: "+err.Error())
 	}
 	step(c.cell, "stop", stopping)
-	if outcome != results.CellOK {
+	if outcome == results.CellFailed || outcome == results.CellCrashed {
 		tail := guest.Tail()
 		c.cell.Console = tail[max(0, len(tail)-consoleLines):]
 	}

@@ -230,6 +230,11 @@ func TestInterrupt(t *testing.T) {
 	if cells[0].Reason == "interrupted during a/two" && len(cells[0].Rows) != 1 {
 		t.Errorf("cell 1 kept %d rows of the probe that had ended", len(cells[0].Rows))
 	}
+	for _, c := range cells {
+		if c.Outcome == results.CellMissing && c.Console != nil {
+			t.Errorf("cell %s shows the console of a guest that did nothing wrong", c.Kernel.Version)
+		}
+	}
 	for _, c := range cells[2:] {
 		if c.Outcome != results.CellMissing || !strings.HasPrefix(c.Reason, "interrupted") {
 			t.Errorf("cell %s is %s: %s", c.Kernel.Version, c.Outcome, c.Reason)
