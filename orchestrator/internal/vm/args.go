@@ -127,11 +127,14 @@ func (v *VM) cpu() string {
 	return "qemu64,+rdrand"
 }
 
+// plain are the characters that mean only themselves to every shell.
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.,/:@%"
+
 // Quote writes a command line as a shell would read it.
 func Quote(argv []string) string {
 	var words []string
 	for _, w := range argv {
-		if w == "" || strings.ContainsAny(w, " \t\n'\"\\$`&|;<>()*?[]#~=%!{}") {
+		if w == "" || strings.Trim(w, plain) != "" {
 			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 		}
 		words = append(words, w)

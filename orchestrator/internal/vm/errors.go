@@ -14,6 +14,10 @@ var ErrSilent = errors.New("the guest printed nothing")
 // ErrExited says that QEMU ended before what was waited for.
 var ErrExited = errors.New("the guest ended")
 
+// ErrInit says that the guest's first process ended, which is ours, and took the
+// kernel along.
+var ErrInit = errors.New("init in the guest died")
+
 // TooOldError says that a QEMU lacks what guests need.
 type TooOldError struct {
 	Program string

@@ -63,7 +63,7 @@ func judge(death *Alarm, exit, missed error, console []string) error {
 	err := errors.Join(missed, exit)
 	switch {
 	case death != nil && death.Image:
-		return &RigError{fmt.Errorf("init in the guest died: %s", death.Line), console}
+		return &RigError{fmt.Errorf("%w: %s", ErrInit, death.Line), console}
 	case death != nil:
 		return &GuestError{death.Line, err, console}
 	case missed != nil && exit != nil:
@@ -80,7 +80,7 @@ func (v *VM) exitError() error {
 		return nil
 	}
 	if text := strings.TrimSpace(v.errText.String()); text != "" {
-		return fmt.Errorf("QEMU: %w: %s", v.err, text)
+		return fmt.Errorf("QEMU: %w: %s", v.err, strings.ReplaceAll(text, "\n", "; "))
 	}
 	return fmt.Errorf("QEMU: %w", v.err)
 }
