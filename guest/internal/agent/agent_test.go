@@ -1,0 +1,56 @@
+package agent
+
+import (
+	"testing"
+	"testing/fstest"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestFindPort(t *testing.T) {
+	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+	for name, c := range map[string]struct {
+		sys  fstest.MapFS
+		want string
+	}{
+		"no class":   {fstest.MapFS{}, ""},
+		"no name":    {fstest.MapFS{"class/virtio-ports/vport0p0/dev": file("1:1")}, ""},
+		"other name": {fstest.MapFS{"class/virtio-ports/vport0p0/name": file("org.qemu.agent\n")}, ""},
+		"ours": {fstest.MapFS{
+			"class/virtio-ports/vport0p0/dev":   file("1:1"),
+			"class/virtio-ports/vport1p1/name":  file("ctmatrix.ssh\n"),
+			"class/virtio-ports/vport1p2/name":  file("ctmatrix.ssh.not\n"),
+			"class/virtio-ports/vport1p10/name": file(""),
+		}, "vport1p1"},
+	} {
+		got, err := findPort(c.sys, "ctmatrix.ssh")
+		if err != nil || got != c.want {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, c.want)
+		}
+	}
+}
+
+func TestPowerCommand(t *testing.T) {
+	for _, c := range []struct {
+		arch string
+		acpi bool
+		want int
+	}{
+		{"amd64", true, unix.LINUX_REBOOT_CMD_POWER_OFF},
+		{"amd64", false, unix.LINUX_REBOOT_CMD_RESTART},
+		{"arm64", false, unix.LINUX_REBOOT_CMD_POWER_OFF},
+	} {
+		if got := powerCommand(c.arch, c.acpi); got != c.want {
+			t.Errorf("%s, ACPI %v: %#x, want %#x", c.arch, c.acpi, got, c.want)
+		}
+	}
+}
+
+func TestEnding(t *testing.T) {
+	if got := ending(unix.WaitStatus(2 << 8)); got != "exit status 2" {
+		t.Error(got)
+	}
+	if got := ending(unix.WaitStatus(unix.SIGSEGV)); got != "killed by SIGSEGV" {
+		t.Error(got)
+	}
+}
