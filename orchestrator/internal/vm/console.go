@@ -36,10 +36,9 @@ const drainTime = 5 * time.Second
 
 // drain reads a console to its end. It reads on whatever becomes of out, so that
 // the guest is never kept waiting, and returns what out or the pipe failed with.
-func drain(r io.Reader, t *tail, out io.Writer, limit int64) error {
+func drain(r io.Reader, seen, out io.Writer, limit int64) error {
 	l := &limited{w: out, left: limit}
-	_, err := io.Copy(io.MultiWriter(t, l), r)
-	t.end()
+	_, err := io.Copy(io.MultiWriter(seen, l), r)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = fmt.Errorf("read the console: somebody else holds it open: %w", err)
 	}

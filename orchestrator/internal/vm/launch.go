@@ -1,10 +1,12 @@
 package vm
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,4 +49,24 @@ func pinThread(cpu int) error {
 		return fmt.Errorf("pin QEMU to CPU %d: %w", cpu, err)
 	}
 	return nil
+}
+
+// killTime is how long the kernel may take to end a process by SIGKILL.
+const killTime = 10 * time.Second
+
+// ErrUnkillable says that a QEMU is stuck in the host's kernel, as may happen
+// with KVM. It is left behind, to be killed as soon as it gets out.
+var ErrUnkillable = errors.New("QEMU does not end even by SIGKILL")
+
+// kill kills cmd, which was launched, and waits until it ended.
+func kill[T any](cmd *exec.Cmd, ended <-chan T) error {
+	_ = cmd.Process.Kill() // fails only if it is gone
+	timer := time.NewTimer(killTime)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("process %d: %w", cmd.Process.Pid, ErrUnkillable)
+	}
 }

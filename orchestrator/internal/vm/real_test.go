@@ -229,11 +229,11 @@ func TestRealProof(t *testing.T) {
 	if err != nil || !proof.Works || proof.Unsure {
 		t.Errorf("emulation: %+v, %v", proof, err)
 	}
-	proof, err = prove(ctx, DefaultQEMU, TCG, rom(hang...))
+	proof, err = prove(ctx, DefaultQEMU, TCG, rom(hang...), short)
 	if err != nil || proof.Works || !proof.Unsure {
 		t.Errorf("a guest that hangs: %+v, %v", proof, err)
 	}
-	proof, err = prove(ctx, DefaultQEMU, "no-such-accelerator", firmware())
+	proof, err = prove(ctx, DefaultQEMU, "no-such-accelerator", firmware(), testLimit)
 	if err != nil || proof.Works || proof.Unsure {
 		t.Errorf("no such accelerator: %+v, %v", proof, err)
 	}

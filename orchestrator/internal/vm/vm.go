@@ -57,15 +57,14 @@ type VM struct {
 	Console      io.Writer // takes what the guest prints; may be nil
 	ConsoleLimit int64     // bytes that Console takes; 0 is DefaultConsoleLimit
 
-	tail    *tail
+	screen  *Screen
 	cmd     *exec.Cmd
 	stderr  limited
 	errText bytes.Buffer
 	monitor *monitor
 	qmp     *qmp
 	gone    chan struct{} // closed when the process is
-	exited  chan struct{} // closed when the console is read, too
-	err     error         // how QEMU ended, once exited is closed
+	err     error         // how QEMU ended, once gone is closed
 	files   []*os.File
 }
 
@@ -196,20 +195,11 @@ func (v *VM) Start(ctx context.Context) error {
 		return err
 	}
 	defer out.Close()
-	v.monitor, v.qmp = &monitor{fd}, newQMP(conn)
-	v.tail = newTail()
-	v.stderr = limited{w: &v.errText, left: errTextLimit}
-	v.gone, v.exited = make(chan struct{}), make(chan struct{})
-	v.cmd = exec.Command(path, v.Args()...)
-	v.cmd.Stdout, v.cmd.Stderr = out, &v.stderr
-	v.cmd.ExtraFiles = v.files
-	// Nobody but QEMU has its standard error, but should somebody: a little
-	// text is not worth waiting for.
-	v.cmd.WaitDelay = time.Second
+	v.prepare(path, conn, fd, out)
 	limit := v.ConsoleLimit
 	orDefault(&limit, DefaultConsoleLimit)
 	drained := make(chan error, 1)
-	go func() { drained <- drain(console, v.tail, v.Console, limit); console.Close() }()
+	go func() { drained <- drain(console, v.screen, v.Console, limit); console.Close() }()
 	err = launch(v.cmd, v.Pin, func(err error) { v.err = err; close(v.gone) })
 	if err != nil {
 		out.Close() // which ends the reader of the console
@@ -218,9 +208,24 @@ func (v *VM) Start(ctx context.Context) error {
 		return &RigError{Err: err}
 	}
 	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() { v.end(); close(ended) })
+	stop := context.AfterFunc(ctx, func() { _ = v.end(); close(ended) })
 	go v.finish(console, drained, stop, ended)
 	return nil
+}
+
+// prepare makes the command, whose monitor is conn and, there, fd.
+func (v *VM) prepare(path string, conn net.Conn, fd int, out *os.File) {
+	v.monitor, v.qmp = &monitor{fd}, newQMP(conn)
+	v.screen = NewScreen()
+	v.screen.state = v.state
+	v.stderr = limited{w: &v.errText, left: errTextLimit}
+	v.gone = make(chan struct{})
+	v.cmd = exec.Command(path, v.Args()...)
+	v.cmd.Stdout, v.cmd.Stderr = out, &v.stderr
+	v.cmd.ExtraFiles = v.files
+	// Nobody but QEMU has its standard error, but should somebody: a little
+	// text is not worth waiting for.
+	v.cmd.WaitDelay = time.Second
 }
 
 // finish sees QEMU to its end, and everything that was started with it.
@@ -234,7 +239,7 @@ func (v *VM) finish(console *os.File, drained <-chan error, stop func() bool, en
 	if !stop() {
 		<-ended
 	}
-	close(v.exited)
+	v.screen.End(v.exitError())
 }
 
 func (v *VM) closeFiles() {

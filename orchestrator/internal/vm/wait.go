@@ -2,7 +2,6 @@ package vm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -13,8 +12,8 @@ import (
 const politeness = 2 * time.Second
 
 // end ends QEMU: in order, and by force if that takes too long. It returns when
-// the process is gone.
-func (v *VM) end() {
+// the process is gone, or cannot be ended.
+func (v *VM) end() error {
 	if err := v.qmp.run(time.Now().Add(politeness/2), "quit", nil); err != nil {
 		// It is gone, or hangs, or ended before it answered.
 		_ = v.cmd.Process.Signal(syscall.SIGTERM) // fails only if it is gone
@@ -23,55 +22,24 @@ func (v *VM) end() {
 	defer timer.Stop()
 	select {
 	case <-v.gone:
+		return nil
 	case <-timer.C:
-		_ = v.cmd.Process.Kill() // fails only if it is gone
-		<-v.gone
+		return kill(v.cmd, v.gone)
 	}
 }
 
-// Stop ends QEMU, in order and then by SIGKILL, and returns when it is gone,
-// after three seconds at the latest. It is the guest's caller who gives it the
-// chance to power off before. Stop may be called at any time and again.
+// Stop ends QEMU, in order and after three seconds by SIGKILL, and returns when
+// it is gone, or stuck in the host's kernel (ErrUnkillable). It is the
+// guest's caller who gives it the chance to power off before. Stop may be called
+// at any time and again.
 func (v *VM) Stop() {
 	if v.cmd == nil || v.cmd.Process == nil {
 		v.closeFiles() // was not started
 		return
 	}
-	v.end()
-	<-v.exited
-}
-
-// Wait waits until QEMU has exited or ctx ends, which leaves QEMU as it is. A
-// guest that powered off is no error. A *GuestError is the kernel's end, a
-// *RigError any other.
-func (v *VM) Wait(ctx context.Context) error {
-	select {
-	case <-v.exited:
-		return v.verdict(nil)
-	case <-ctx.Done():
-		return ctx.Err()
+	if v.end() == nil {
+		<-v.screen.ended
 	}
-}
-
-// verdict says whose fault the end was. Missed is what was waited for, if it
-// did not come.
-func (v *VM) verdict(missed error) error {
-	return judge(v.tail.fate(), v.exitError(), missed, v.Tail())
-}
-
-func judge(death *Alarm, exit, missed error, console []string) error {
-	err := errors.Join(missed, exit)
-	switch {
-	case death != nil && death.Image:
-		return &RigError{fmt.Errorf("%w: %s", ErrInit, death.Line), console}
-	case death != nil:
-		return &GuestError{death.Line, err, console}
-	case missed != nil && exit != nil:
-		return &RigError{fmt.Errorf("%w: %w", missed, exit), console}
-	case err != nil:
-		return &RigError{err, console}
-	}
-	return nil
 }
 
 // exitError is how QEMU ended, with what it said.
@@ -83,63 +51,6 @@ func (v *VM) exitError() error {
 		return fmt.Errorf("QEMU: %w: %s", v.err, strings.ReplaceAll(text, "\n", "; "))
 	}
 	return fmt.Errorf("QEMU: %w", v.err)
-}
-
-// deathTime is how long a kernel may take to end QEMU after it announced its
-// own end: it has a register dump to print.
-const deathTime = 5 * time.Second
-
-// WaitLine waits until the console shows a line that contains text. Until then
-// the guest must never be silent for as long as silence. What keeps the line
-// from coming is a *GuestError or a *RigError; that nothing at all was printed
-// is the rig's fault, and ErrSilent.
-func (v *VM) WaitLine(ctx context.Context, text string, silence time.Duration) error {
-	began := time.Now()
-	found, forget := v.tail.watch(text)
-	defer forget()
-	timer := time.NewTimer(silence)
-	defer timer.Stop()
-	died := (<-chan struct{})(v.tail.died)
-	for {
-		select {
-		case <-found:
-			return nil
-		case <-died:
-			died = nil
-			silence = deathTime
-			timer.Reset(silence)
-		case <-timer.C:
-			idle, spoke := v.tail.quiet(began)
-			if idle < silence {
-				timer.Reset(silence - idle)
-				continue
-			}
-			return v.silent(ctx, text, silence, spoke)
-		case <-v.exited:
-			select {
-			case <-found:
-				return nil
-			default:
-				return v.verdict(ErrExited)
-			}
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %q on the console: %w", text, ctx.Err())
-		}
-	}
-}
-
-// silent is the error of a guest that stopped printing.
-func (v *VM) silent(ctx context.Context, text string, silence time.Duration, spoke bool) error {
-	state, err := v.Status(ctx)
-	if err != nil {
-		state = err.Error()
-	}
-	missed := fmt.Errorf("%w for %v, while waiting for %q (QEMU: %s)", ErrSilent, silence, text, state)
-	death := v.tail.fate()
-	if death == nil && spoke {
-		return &GuestError{"", missed, v.Tail()}
-	}
-	return judge(death, nil, missed, v.Tail())
 }
 
 // statusTime is how long QEMU may take to say how it is.
@@ -161,20 +72,37 @@ func (v *VM) Status(ctx context.Context) (string, error) {
 	return s.Status, nil
 }
 
+// Wait waits until QEMU has exited or ctx ends, which leaves QEMU as it is. A
+// guest that powered off is no error. A *GuestError is the kernel's end, a
+// *RigError any other.
+func (v *VM) Wait(ctx context.Context) error { return v.screen.Wait(ctx) }
+
+// WaitLine waits until the console shows a line that contains text. Until then
+// the guest must never be silent for as long as silence. What keeps the line
+// from coming is a *GuestError or a *RigError; that nothing at all was printed
+// is the rig's fault, and ErrSilent.
+func (v *VM) WaitLine(ctx context.Context, text string, silence time.Duration) error {
+	return v.screen.WaitLine(ctx, text, silence)
+}
+
 // Tail returns the last lines of the console.
-func (v *VM) Tail() []string { return v.tail.last() }
+func (v *VM) Tail() []string { return v.screen.Tail() }
 
 // Alarms are the first lines with which the kernel complained of itself.
-func (v *VM) Alarms() []Alarm { return v.tail.complaints() }
+func (v *VM) Alarms() []Alarm { return v.screen.Alarms() }
 
 // Died is closed when a line announced the kernel's end.
-func (v *VM) Died() <-chan struct{} { return v.tail.died }
+func (v *VM) Died() <-chan struct{} { return v.screen.Died() }
 
 // Death returns the line with which the kernel announced its end, or "". That
 // init died is not the kernel's end.
-func (v *VM) Death() string {
-	if a := v.tail.fate(); a != nil && !a.Image {
-		return a.Line
+func (v *VM) Death() string { return v.screen.Death() }
+
+// state is Status in brackets, for an error.
+func (v *VM) state(ctx context.Context) string {
+	state, err := v.Status(ctx)
+	if err != nil {
+		state = err.Error()
 	}
-	return ""
+	return " (QEMU: " + state + ")"
 }
