@@ -33,16 +33,21 @@ const consoleLines = 12
 // error is one of writing: how the cell fared is in the cell.
 func (s *Scheduler) run(ctx context.Context, i int, cell *results.Cell, spec Cell) error {
 	c := &collector{cell: cell, selected: s.Selected, klog: io.Discard}
-	c.saved = func() error { return s.Out.Put(i, *cell, c.rows) }
+	put := func(cell results.Cell, rows []observe.Row) error { return s.Out.Put(i, cell, rows) }
+	saver := newSaver(put)
+	c.saved = func() { saver.save(*cell, c.rows) }
 	cell.Outcome = results.CellMissing
 	outcome, reason := s.phases(ctx, i, c, spec)
 	cell.Outcome, cell.Reason = outcome, reason
+	if err := saver.close(); err != nil {
+		return err
+	}
 	open := observe.Missing
 	if outcome == results.CellCrashed {
 		open = observe.Crashed
 	}
 	c.close(open, reason)
-	return s.Out.Put(i, *cell, c.rows)
+	return put(*cell, c.rows)
 }
 
 // phases returns how the cell ended. Whatever it started has ended with it.

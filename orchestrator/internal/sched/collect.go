@@ -21,11 +21,11 @@ type collector struct {
 	open     *results.Probe
 	opened   []observe.Row // rows of the open probe
 	// saved is called whenever a probe has ended.
-	saved func() error
+	saved func()
 }
 
-// read takes the stream to its end. An error is the stream's: garbled,
-// truncated, or one that saved returned.
+// read takes the stream to its end. An error is the stream's: garbled or
+// truncated, or from a guest that is not the one that was asked for.
 func (c *collector) read(stream io.Reader) error {
 	r := observe.NewReader(stream, observe.Limits{})
 	for {
@@ -56,7 +56,7 @@ func (c *collector) take(rec observe.Record) error {
 		_, err := fmt.Fprintf(c.klog, "[%12.6f] %s: %s\n", float64(rec.Log.AtUS)/1e6, c.open.Name, observe.Escape(rec.Log.Text))
 		return err
 	case rec.End != nil:
-		return c.end(rec.End)
+		c.end(rec.End)
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func sameProbes(have, want []string) error {
 	return nil
 }
 
-func (c *collector) end(e *observe.End) error {
+func (c *collector) end(e *observe.End) {
 	c.open.Outcome, c.open.Reason = e.Outcome, e.Reason
 	c.open.Elapsed = time.Duration(e.ElapsedNS)
 	if e.Outcome == observe.Recorded {
@@ -94,7 +94,7 @@ func (c *collector) end(e *observe.End) error {
 	}
 	c.cell.Probes = append(c.cell.Probes, *c.open)
 	c.open, c.opened = nil, nil
-	return c.saved()
+	c.saved()
 }
 
 // close says what became of the probes that did not end: the open one has the
