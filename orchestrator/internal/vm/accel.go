@@ -73,8 +73,10 @@ func prove(ctx context.Context, qemu string, accel Accel, rom []byte, limit time
 		return Proof{}, fmt.Errorf("write a firmware: %w", err)
 	}
 	cmd := exec.Command(path, "-nodefaults", "-no-user-config", "-display", "none",
+		// One that goes astray ends QEMU, and the verdict is there at once.
+		"-no-reboot",
 		// The CPU of guests, whose registers not every host lets QEMU set.
-		"-machine", "pc", "-accel", string(accel), "-cpu", (&VM{Accel: accel}).cpu(), "-m", "16M", "-bios", file,
+		"-machine", defaultMachine, "-accel", string(accel), "-cpu", (&VM{Accel: accel}).cpu(), "-m", "16M", "-bios", file,
 		"-device", "isa-debug-exit,iobase=0xf4,iosize=0x01")
 	var text bytes.Buffer
 	said := &limited{w: &text, left: errTextLimit}
@@ -108,15 +110,52 @@ func read(state *os.ProcessState, err error, text *bytes.Buffer) Proof {
 	return Proof{Reason: fmt.Sprintf("QEMU gave up (%v): %s", state, firstLine(text.String()))}
 }
 
-// firmware is a ROM whose reset vector, 16 bytes before its end, writes
-// proofByte to port 0xf4 and halts.
+// firmware is a ROM that goes all the way to 64-bit code with paging, as a
+// kernel does, then writes proofByte to port 0xf4 and halts. Less would prove
+// too little: there are hosts whose KVM runs real mode and then hangs. It lies
+// at 0xf0000, and its last 16 bytes are where the CPU starts.
 func firmware() []byte {
-	return rom(
-		0xb0, proofByte, // mov $proofByte, %al
-		0xe6, 0xf4, // out %al, $0xf4
+	image := rom(0xea, 0x00, 0x00, 0x00, 0xf0) // ljmp $0xf000,$0
+	copy(image, []byte{
+		0xfa,       // cli
+		0x31, 0xc0, // xor %ax,%ax
+		0x8e, 0xd8, // mov %ax,%ds
+		0x8e, 0xc0, // mov %ax,%es
+		// Page tables at 0x1000, 0x2000 and 0x3000 map the first 2 MiB to
+		// themselves.
+		0xbf, 0x00, 0x10, // mov $0x1000,%di
+		0xb9, 0x00, 0x18, // mov $0x1800,%cx
+		0xfc,       // cld
+		0xf3, 0xab, // rep stos %ax,%es:(%di)
+		0xc7, 0x06, 0x00, 0x10, 0x03, 0x20, // movw $0x2003,0x1000
+		0xc7, 0x06, 0x00, 0x20, 0x03, 0x30, // movw $0x3003,0x2000
+		0xc7, 0x06, 0x00, 0x30, 0x83, 0x00, // movw $0x83,0x3000
+		0x2e, 0x66, 0x0f, 0x01, 0x16, 0x80, 0x00, // lgdtl %cs:0x80
+		0x0f, 0x20, 0xe0, // mov %cr4,%eax
+		0x66, 0x83, 0xc8, 0x20, // or $0x20,%eax: PAE
+		0x0f, 0x22, 0xe0, // mov %eax,%cr4
+		0x66, 0xb8, 0x00, 0x10, 0x00, 0x00, // mov $0x1000,%eax
+		0x0f, 0x22, 0xd8, // mov %eax,%cr3
+		0x66, 0xb9, 0x80, 0x00, 0x00, 0xc0, // mov $0xc0000080,%ecx: EFER
+		0x0f, 0x32, // rdmsr
+		0x66, 0x0d, 0x00, 0x01, 0x00, 0x00, // or $0x100,%eax: LME
+		0x0f, 0x30, // wrmsr
+		0x0f, 0x20, 0xc0, // mov %cr0,%eax
+		0x66, 0x0d, 0x01, 0x00, 0x00, 0x80, // or $0x80000001,%eax: PG and PE
+		0x0f, 0x22, 0xc0, // mov %eax,%cr0
+		0x66, 0xea, 0x60, 0x00, 0x0f, 0x00, 0x08, 0x00, // ljmpl $8,$0xf0060
+		// 0x60, in 64-bit code:
+		0x31, 0xc0, // xor %eax,%eax
+		0x0f, 0xa2, // cpuid, which leaves the guest under KVM
+		0xb0, proofByte, // mov $proofByte,%al
+		0xe6, 0xf4, // out %al,$0xf4
 		0xf4,       // hlt
 		0xeb, 0xfd, // jmp to the hlt
-	)
+	})
+	// The descriptor table: none, then 64-bit code; and what lgdt reads.
+	copy(image[0x70:], []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x9a, 0x20, 0})
+	copy(image[0x80:], []byte{15, 0, 0x70, 0, 0x0f, 0})
+	return image
 }
 
 // rom is the smallest firmware that QEMU takes, with code at its reset vector.
