@@ -3,94 +3,81 @@
 package remote
 
 import (
+	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"strings"
 
 	"golang.org/x/crypto/ssh"
-
-	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
-// Keys are the identities of both ends for one boot.
-type Keys struct {
-	boot   observe.Boot
-	host   ssh.PublicKey
-	client ssh.Signer
-}
+// ErrHostKey says that the other end is not the guest that was booted.
+var ErrHostKey = errors.New("the guest has another host key than it was given")
 
-// NewKeys makes fresh keys.
-func NewKeys() (*Keys, error) {
-	hostPublic, hostPrivate, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make host key: %w", err)
-	}
-	_, clientPrivate, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make client key: %w", err)
-	}
-	block, err := ssh.MarshalPrivateKey(hostPrivate, "")
-	if err != nil {
-		return nil, fmt.Errorf("encode host key: %w", err)
-	}
-	client, err := ssh.NewSignerFromKey(clientPrivate)
-	if err != nil {
-		return nil, fmt.Errorf("use client key: %w", err)
-	}
-	host, err := ssh.NewPublicKey(hostPublic)
-	if err != nil {
-		return nil, fmt.Errorf("use host key: %w", err)
-	}
-	return &Keys{
-		boot: observe.Boot{
-			HostKey:   string(pem.EncodeToMemory(block)),
-			ClientKey: string(ssh.MarshalAuthorizedKey(client.PublicKey())),
-		},
-		host: host, client: client,
-	}, nil
-}
-
-// Boot is what the guest must be told: its own private key and who may come in.
-func (k *Keys) Boot() observe.Boot { return k.boot }
+// ErrLost says that a command's connection ended before the command was known to
+// have.
+var ErrLost = errors.New("the connection to the guest ended")
 
 // Client is a connection to an agent. It may be used concurrently.
 type Client struct {
 	ssh *ssh.Client
 }
 
-// Dial shakes hands over conn, which it takes over. It refuses a guest that
-// does not have the key it was given. When ctx ends first, conn is closed.
+// Dial shakes hands over conn, which it takes over: it is closed if that fails,
+// or when ctx ends before. It refuses a guest that does not have the key it was
+// given (ErrHostKey).
+//
+// What is sent to a virtio port before the guest listens is lost, and nobody
+// says so. So Dial must not be called before the agent said on the console that
+// it is ready; then once is enough, and a handshake that fails is a finding.
 func Dial(ctx context.Context, conn net.Conn, keys *Keys) (*Client, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	c, channels, requests, err := ssh.NewClientConn(conn, "guest", &ssh.ClientConfig{
-		User:              "root",
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(keys.client)},
-		HostKeyCallback:   ssh.FixedHostKey(keys.host),
-		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519},
-	})
+	c, channels, requests, err := ssh.NewClientConn(conn, "guest", keys.config())
+	if !stop() && err == nil {
+		err = c.Close() // ctx ended at the last moment
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
 	if err != nil {
-		conn.Close()
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
+		conn.Close() // may be closed already
 		return nil, fmt.Errorf("shake hands with the agent: %w", err)
 	}
 	return &Client{ssh.NewClient(c, channels, requests)}, nil
 }
 
-// Close ends the connection.
+// config names the algorithms that are quickest without a CPU's help: the guest
+// computes under emulation, and nobody is on the line between it and us.
+func (k *Keys) config() *ssh.ClientConfig {
+	want := k.host.Marshal()
+	c := &ssh.ClientConfig{
+		User: "root",
+		Auth: []ssh.AuthMethod{ssh.PublicKeys(k.client)},
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			if !bytes.Equal(key.Marshal(), want) {
+				return ErrHostKey
+			}
+			return nil
+		},
+		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519},
+	}
+	c.KeyExchanges = []string{ssh.KeyExchangeCurve25519}
+	c.Ciphers = []string{ssh.CipherChaCha20Poly1305}
+	return c
+}
+
+// Close ends the connection, and with it every command.
 func (c *Client) Close() error { return c.ssh.Close() }
+
+// Wait waits until the connection has ended, as it does with the guest.
+func (c *Client) Wait() error { return c.ssh.Wait() }
 
 // ExitError says that a command in the guest ended with another status than 0.
 type ExitError struct {
 	Status int
-	Signal string // "" unless a signal ended it
+	Signal string // without SIG; "" unless a signal ended it
 }
 
 func (e *ExitError) Error() string {
@@ -101,36 +88,54 @@ func (e *ExitError) Error() string {
 }
 
 // Run runs a command and waits for it. A command that ran and failed is an
-// *ExitError. When ctx ends first, the connection is closed.
+// *ExitError, one whose end did not arrive ErrLost. When ctx ends first, the
+// connection is closed: that is what certainly ends the command.
+//
+// Stdin, unless nil, is read until it or the command ends; a Read that waits then
+// is not waited for. Stdout and stderr may be nil. What they take is not bounded
+// here, and while one of them does not take it the guest waits.
 func (c *Client) Run(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	stop := context.AfterFunc(ctx, func() { c.ssh.Close() })
-	defer stop()
-	err := c.run(argv, stdin, stdout, stderr)
-	if ctx.Err() != nil && err != nil {
-		return ctx.Err()
+	command, err := Quote(argv)
+	if err != nil {
+		return err
 	}
-	return err
+	stop := context.AfterFunc(ctx, func() { c.ssh.Close() })
+	err = c.run(command, stdin, stdout, stderr)
+	if !stop() && err != nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("run %s in the guest: %w", argv[0], err)
+	}
+	return nil
 }
 
-func (c *Client) run(argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
+func (c *Client) run(command string, stdin io.Reader, stdout, stderr io.Writer) error {
 	session, err := c.ssh.NewSession()
 	if err != nil {
-		return fmt.Errorf("open a session: %w", err)
+		return fmt.Errorf("open a session: %w: %w", ErrLost, err)
 	}
-	defer session.Close()
-	session.Stdin, session.Stdout, session.Stderr = stdin, stdout, stderr
-	err = session.Run(Quote(argv))
-	if exit, ok := err.(*ssh.ExitError); ok {
+	defer session.Close() // closed by the guest already, if all went well
+	session.Stdout, session.Stderr = stdout, stderr
+	if stdin != nil {
+		in, err := session.StdinPipe()
+		if err != nil {
+			return fmt.Errorf("open standard input: %w", err)
+		}
+		// An error means that the command no longer reads, as it may.
+		go func() { _, _ = io.Copy(in, stdin); _ = in.Close() }()
+	}
+	err = session.Start(command)
+	if err == nil {
+		err = session.Wait()
+	}
+	var exit *ssh.ExitError
+	var missing *ssh.ExitMissingError
+	switch {
+	case errors.As(err, &exit):
 		return &ExitError{Status: exit.ExitStatus(), Signal: exit.Signal()}
+	case errors.As(err, &missing), errors.Is(err, io.EOF):
+		return ErrLost
 	}
 	return err
-}
-
-// Quote writes argv so that a shell-like splitter reads it back.
-func Quote(argv []string) string {
-	words := make([]string, len(argv))
-	for i, w := range argv {
-		words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-	}
-	return strings.Join(words, " ")
 }

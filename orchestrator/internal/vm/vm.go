@@ -123,21 +123,31 @@ func (v *VM) inherit(f *os.File) int {
 	return 2 + len(v.files)
 }
 
+// Pair makes a connection whose other end can be handed to a process. Both ends
+// are the caller's to close. Unlike those of a net.Pipe they take some bytes that
+// nobody reads yet, which SSH needs.
+func Pair(name string) (ours net.Conn, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a socket pair for %s: %w", name, err)
+	}
+	mine, theirs := os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)
+	defer mine.Close() // which the connection has a copy of
+	if ours, err = net.FileConn(mine); err != nil {
+		theirs.Close()
+		return nil, nil, fmt.Errorf("use the socket of %s: %w", name, err)
+	}
+	return ours, theirs, nil
+}
+
 // socket makes a connection to QEMU and returns our end of it and the number of
 // the other.
 func (v *VM) socket(name string) (net.Conn, int, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	ours, theirs, err := Pair(name)
 	if err != nil {
-		return nil, 0, fmt.Errorf("make a socket pair for %s: %w", name, err)
+		return nil, 0, err
 	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)
-	defer ours.Close()
-	conn, err := net.FileConn(ours)
-	if err != nil {
-		theirs.Close()
-		return nil, 0, fmt.Errorf("use the socket of %s: %w", name, err)
-	}
-	return conn, v.inherit(theirs), nil
+	return ours, v.inherit(theirs), nil
 }
 
 // Port adds the serial port called name and returns the host's end of it, which
