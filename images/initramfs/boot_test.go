@@ -166,7 +166,7 @@ func output(t *testing.T, c *ssh.Client, command string) ([]byte, error) {
 	return out, err
 }
 
-func TestBoot(t *testing.T) {
+func TestRealBoot(t *testing.T) {
 	kernels := realKernels(t)
 	bin, listing := buildAgent(t)
 	agent, err := Agent(bin)
