@@ -13,8 +13,9 @@ import (
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
 
-// bars shows what goes on: as bars on a terminal, as plain lines elsewhere. It
-// may be used concurrently.
+// bars shows what goes on: as bars on a terminal, as plain lines elsewhere. All
+// that is written to standard error meanwhile goes through it. It may be used
+// concurrently.
 type bars struct {
 	out      io.Writer
 	progress *mpb.Progress // nil: plain lines
@@ -35,7 +36,20 @@ func (a *app) bars() *bars {
 	if isTerminal(a.stderr) {
 		b.progress = mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(24))
 	}
+	a.live = b
 	return b
+}
+
+// line writes a line, above the bars where there are any.
+func (b *bars) line(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	// A standard error that is gone leaves nowhere to complain.
+	if b.progress != nil && !b.closed {
+		_, _ = fmt.Fprintf(b.progress, "ctmatrix: %s\n", text)
+		return
+	}
+	_, _ = fmt.Fprintf(b.out, "ctmatrix: %s\n", text)
 }
 
 // Close takes the bars off the screen. Later calls do nothing.
@@ -93,7 +107,7 @@ func (d *download) Done(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil && d.got > 0 {
-		fmt.Fprintf(d.bars.out, "ctmatrix: fetched %s (%.1f MiB)\n", d.name, float64(d.got)/(1<<20))
+		d.bars.line(fmt.Sprintf("fetched %s (%.1f MiB)", d.name, float64(d.got)/(1<<20)))
 	}
 }
 
@@ -105,7 +119,7 @@ func (b *bars) State(i int, cell results.Cell, state string) {
 	}
 	if b.progress == nil {
 		if state != "waits" {
-			fmt.Fprintf(b.out, "ctmatrix: %s\n", text)
+			b.line(text)
 		}
 		return
 	}

@@ -31,7 +31,7 @@ var Version = "unknown"
 // app is what commands share.
 type app struct {
 	stdout, stderr io.Writer
-	quiet          bool // stderr is no terminal: no bars, plain lines
+	live           *bars // through which lines go to stderr
 	verbose        bool
 	noColor        bool
 	width          int
@@ -53,7 +53,7 @@ func (u usage) Unwrap() error { return u.error }
 // Main runs the command line and returns its exit status. The context ends when
 // the user interrupts.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	a := &app{stdout: stdout, stderr: stderr, overrides: map[string]matrix.Override{}}
+	a := &app{stdout: stdout, stderr: stderr, overrides: map[string]matrix.Override{}, live: &bars{out: stderr}}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -88,7 +88,6 @@ run failed, 64 the command was called wrongly.`,
 		Args: a.args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
-			a.quiet = !isTerminal(a.stderr)
 			if a.width == 0 {
 				a.width = widthOf(a.stdout)
 			}
@@ -120,12 +119,12 @@ func (a *app) args(validate cobra.PositionalArgs) cobra.PositionalArgs {
 }
 
 // warn writes a line that the user should see.
-func (a *app) warn(msg string) { fmt.Fprintf(a.stderr, "ctmatrix: warning: %s\n", msg) }
+func (a *app) warn(msg string) { a.live.line("warning: " + msg) }
 
 // say writes a line for those who asked for more.
 func (a *app) say(msg string) {
 	if a.verbose {
-		fmt.Fprintf(a.stderr, "ctmatrix: %s\n", msg)
+		a.live.line(msg)
 	}
 }
 
