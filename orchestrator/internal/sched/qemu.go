@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ type QEMU struct {
 	version string           // its version
 	dir     string           // where verdicts on accelerators are kept
 	cpus    *vm.CPUs         // that guests are pinned to
+	devices []vm.Device      // of every guest
 	verbose func(msg string) // told each QEMU's command line
 
 	mu     sync.Mutex
@@ -39,7 +41,15 @@ func NewQEMU(ctx context.Context, program, dir string, verbose func(msg string))
 	if err != nil {
 		return nil, err
 	}
-	return &QEMU{program: program, version: version, dir: dir, cpus: cpus, verbose: verbose, proofs: map[vm.Accel]error{}}, nil
+	q := &QEMU{program: program, version: version, dir: dir, cpus: cpus, verbose: verbose, proofs: map[vm.Accel]error{}}
+	sandbox, err := vm.HasSandbox(ctx, program)
+	if err != nil {
+		return nil, err
+	}
+	if sandbox {
+		q.devices = []vm.Device{vm.Sandbox{}}
+	}
+	return q, nil
 }
 
 // silence is how long a guest may take to print its first line. A machine that
@@ -64,7 +74,7 @@ func (q *QEMU) Describe(ctx context.Context, g matrix.Guest) (Machine, error) {
 	if err != nil {
 		return Machine{}, err
 	}
-	v.Devices = []vm.Device{vm.SerialPort{Name: observe.PortName, FD: 4}}
+	v.Devices = append(v.Devices, vm.SerialPort{Name: observe.PortName, FD: 4})
 	m.Args = v.Args()
 	return m, nil
 }
@@ -101,7 +111,7 @@ func (q *QEMU) machine(g matrix.Guest, m Machine) (*vm.VM, error) {
 	}
 	return &vm.VM{
 		QEMU: q.program, Machine: m.Machine, Accel: vm.Accel(m.Accel), Clock: vm.Clock(g.Clock),
-		CPUs: g.CPUs, MemoryMB: mb, Pin: -1,
+		CPUs: g.CPUs, MemoryMB: mb, Pin: vm.AnyCPU, Devices: slices.Clone(q.devices),
 	}, nil
 }
 
@@ -125,7 +135,7 @@ func (q *QEMU) Boot(ctx context.Context, image Image) (Guest, error) {
 		g.release()
 		return nil, err
 	}
-	q.verbose(vm.Quote(append([]string{q.program}, v.Args()...)))
+	q.verbose(v.String())
 	return g, nil
 }
 
