@@ -29,7 +29,8 @@ type guest struct {
 	console string // file
 	socket  string
 	qemu    *exec.Cmd
-	ended   chan error
+	ended   chan struct{} // closed when QEMU has ended, with err
+	err     error
 	config  *ssh.ClientConfig
 }
 
@@ -89,7 +90,7 @@ func boot(ctx context.Context, t *testing.T, kernel []string, agent, modules Lay
 		t.Fatal(err)
 	}
 	g := &guest{
-		console: filepath.Join(dir, "console"), socket: filepath.Join(dir, "ssh"), ended: make(chan error, 1),
+		console: filepath.Join(dir, "console"), socket: filepath.Join(dir, "ssh"), ended: make(chan struct{}),
 		config: &ssh.ClientConfig{User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(client)}, HostKeyCallback: ssh.FixedHostKey(host.PublicKey())},
 	}
 	g.qemu = exec.CommandContext(ctx, "qemu-system-x86_64", "-machine", "q35", "-nodefaults", "-no-user-config",
@@ -101,8 +102,13 @@ func boot(ctx context.Context, t *testing.T, kernel []string, agent, modules Lay
 	if err := g.qemu.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { g.ended <- g.qemu.Wait() }()
+	go func() {
+		defer close(g.ended)
+		g.err = g.qemu.Wait()
+	}()
 	t.Cleanup(func() {
+		_ = g.qemu.Process.Kill() // it has ended, unless the test failed
+		<-g.ended
 		if t.Failed() {
 			data, _ := os.ReadFile(g.console)
 			t.Logf("console:\n%s", data)
@@ -121,8 +127,8 @@ func (g *guest) waitLine(t *testing.T, line string) {
 			}
 		}
 		select {
-		case err := <-g.ended:
-			t.Fatalf("QEMU ended before %q: %v", line, err)
+		case <-g.ended:
+			t.Fatalf("QEMU ended before %q: %v", line, g.err)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -140,8 +146,8 @@ func (g *guest) dial(t *testing.T, preamble string) *ssh.Client {
 	sc, chans, reqs, err := ssh.NewClientConn(c, "guest", g.config)
 	if err != nil {
 		select {
-		case end := <-g.ended:
-			t.Fatalf("shake hands: %v; QEMU ended: %v", err, end)
+		case <-g.ended:
+			t.Fatalf("shake hands: %v; QEMU ended: %v", err, g.err)
 		default:
 			t.Fatalf("shake hands: %v", err)
 		}
@@ -223,9 +229,9 @@ func drive(t *testing.T, g *guest, release string) {
 	// The answer does not arrive any more.
 	_, _ = output(t, c, "/init poweroff")
 	select {
-	case err := <-g.ended:
-		if err != nil {
-			t.Errorf("QEMU: %v", err)
+	case <-g.ended:
+		if g.err != nil {
+			t.Errorf("QEMU: %v", g.err)
 		}
 	case <-time.After(time.Minute):
 		t.Error("the guest did not power off")
