@@ -10,6 +10,7 @@ import (
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/images/kernel"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
 
@@ -113,7 +114,11 @@ func (d *download) Done(err error) {
 
 // State implements sched.Progress.
 func (b *bars) State(i int, cell results.Cell, state string) {
-	text := fmt.Sprintf("%-10s %s", cell.Kernel.Label, state)
+	name := cell.Kernel.Label
+	if cell.Variant != matrix.DefaultVariant {
+		name += "+" + cell.Variant
+	}
+	text := fmt.Sprintf("%-10s %s", name, state)
 	if cell.Reason != "" {
 		text += ": " + observe.Bounded(cell.Reason)
 	}

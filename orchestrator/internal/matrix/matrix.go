@@ -51,6 +51,9 @@ type Variant struct {
 	Args   []string `mapstructure:"args"` // more kernel arguments
 }
 
+// DefaultVariant is the name of the variant there is where none is written.
+const DefaultVariant = "default"
+
 // DefaultFile is read when no other is named, if it is there.
 const DefaultFile = "matrix.yaml"
 
@@ -65,7 +68,7 @@ var settings = []struct {
 }{
 	{"kernels", []string{"debian:5.10", "debian:6.1", "debian:6.12", "debian:7.3"}},
 	{"probes", []string{"*"}},
-	{"variants", []map[string]any{{"name": "default"}}},
+	{"variants", []map[string]any{{"name": DefaultVariant}}},
 	{"guest::memory", "256M"},
 	{"guest::cpus", 1},
 	{"guest::machine", "auto"},
