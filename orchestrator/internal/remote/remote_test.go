@@ -159,6 +159,7 @@ func TestLost(t *testing.T) {
 	if err := c.Run(ctx, []string{"vanish"}, nil, nil, nil); !errors.Is(err, remote.ErrLost) {
 		t.Errorf("a guest that vanished: %v", err)
 	}
+	_ = c.Wait() // the connection goes after the command
 	if err := c.Run(ctx, []string{"true"}, nil, nil, nil); !errors.Is(err, remote.ErrLost) {
 		t.Errorf("asked again: %v", err)
 	}
