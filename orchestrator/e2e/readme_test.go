@@ -1,0 +1,74 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/shlex"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/cli"
+)
+
+// readme returns the lines of README.md.
+func readme(t *testing.T) []string {
+	t.Helper()
+	b, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(string(b), "\n")
+}
+
+// TestReadmeCommands holds the README's command lines to commands and flags that
+// exist: each is understood as far as its help.
+func TestReadmeCommands(t *testing.T) {
+	found := 0
+	for _, line := range readme(t) {
+		command, ok := strings.CutPrefix(line, "bin/ctmatrix ")
+		if !ok {
+			continue
+		}
+		found++
+		args, err := shlex.Split(command)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		var stdout, stderr bytes.Buffer
+		if status := cli.Main(context.Background(), append(args, "--help"), &stdout, &stderr); status != cli.ExitSame {
+			t.Errorf("%s: exit status %d: %s", line, status, &stderr)
+		}
+		// Of an unknown command cobra shows the root's help.
+		if words := strings.Fields(command); !strings.Contains(stdout.String(), "ctmatrix "+words[0]) {
+			t.Errorf("%s: no such command", line)
+		}
+	}
+	if found < 5 {
+		t.Errorf("%d command lines in the README, there should be more", found)
+	}
+}
+
+// TestReadmeExample holds the rows of the README's example to rows that exist.
+func TestReadmeExample(t *testing.T) {
+	names := readGolden(t, "rows.golden")
+	probe, rows := "", 0
+	for _, line := range readme(t) {
+		if first, _, _ := strings.Cut(line, " "); strings.Count(first, "/") == 1 && !strings.ContainsAny(first, ".|`") {
+			probe = first
+		}
+		attr, _, isRow := strings.Cut(strings.TrimSpace(line), " ")
+		if !isRow || !strings.Contains(line, "│") || !strings.Contains(attr, ".") || strings.Contains(line, "→") || strings.HasPrefix(attr, "│") {
+			continue
+		}
+		rows++
+		if !slices.Contains(names, probe+"/"+attr) {
+			t.Errorf("the README shows row %s/%s, which no probe records", probe, attr)
+		}
+	}
+	if rows == 0 {
+		t.Error("the README shows no row")
+	}
+}
