@@ -32,7 +32,7 @@ var layers = [][]string{
 
 	{"orchestrator/internal/vm", "orchestrator/internal/remote", "orchestrator/internal/matrix",
 		"orchestrator/internal/agentbin", "orchestrator/internal/results"},
-	{"orchestrator/internal/vm/vmtest", "orchestrator/internal/remote/remotetest"},
+	{"orchestrator/internal/remote/remotetest"},
 	{"orchestrator/internal/table", "orchestrator/internal/sched"},
 	{"orchestrator/internal/render"},
 	{"orchestrator/internal/cli"},
@@ -51,7 +51,6 @@ var may = []struct {
 	{"guest/", []string{"guest/"}},
 	{"images/initramfs", []string{"guest/observe", "images/kernel/unpack"}},
 	{"images/", []string{"images/"}},
-	{"orchestrator/internal/vm/vmtest", []string{"orchestrator/internal/vm"}},
 	{"orchestrator/internal/vm", nil},
 	{"orchestrator/internal/matrix", nil},
 	{"orchestrator/internal/remote", []string{"guest/observe"}},
