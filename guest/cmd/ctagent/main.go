@@ -15,6 +15,7 @@ import (
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/agent"
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
+	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
 func main() {
@@ -65,7 +66,7 @@ func run(args []string, stdout io.Writer) error {
 		return version(stdout)
 	case agent.ServeCommand:
 		return agent.Serve(context.Background(), stdout)
-	case agent.PowerOffCommand:
+	case observe.PowerOff:
 		return agent.PowerOff()
 	}
 	return usage

@@ -19,7 +19,7 @@ func TestWrongUsage(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"nonsense"}, {"version", "more"}, {"run", "more"}, {"list", "--nonsense"},
 		{"run", "--probe"}, {"run", "--shuffle", "-1"}, {"run", "--shuffle", "x"},
-		{agent.PowerOffCommand, "now"}, {agent.ServeCommand, "now"},
+		{observe.PowerOff, "now"}, {agent.ServeCommand, "now"},
 	} {
 		var out bytes.Buffer
 		err := run(args, &out)
@@ -115,16 +115,5 @@ func TestRunOptions(t *testing.T) {
 	want := suite.Options{Patterns: []string{"a", "b/*"}, Shuffle: true, Seed: 1<<64 - 1}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
-	}
-}
-
-// The host reads these words from the console; they are said in two places, one
-// of which it cannot import.
-func TestWordsOfTheContract(t *testing.T) {
-	if agent.Ready != observe.ReadyLine {
-		t.Errorf("the agent says %q, the host waits for %q", agent.Ready, observe.ReadyLine)
-	}
-	if agent.PowerOffCommand != observe.PowerOff {
-		t.Errorf("the agent obeys %q, the host says %q", agent.PowerOffCommand, observe.PowerOff)
 	}
 }

@@ -15,16 +15,11 @@ package agent
 // Modules are the kernel modules that the agent needs for its port.
 var Modules = []string{"virtio_pci", "virtio_mmio", "virtio_console"}
 
-// The agent's own subcommands.
-const (
-	ServeCommand    = "serve"    // run by init
-	PowerOffCommand = "poweroff" // run by the host
-)
+// ServeCommand is the agent's subcommand that init runs.
+const ServeCommand = "serve"
 
-// Lines on the console, for the host to watch for. Others begin with Prefix,
-// too.
+// Lines on the console; observe.ReadyLine is another. All begin with Prefix.
 const (
 	Prefix = "ctmatrix agent: "
-	Begun  = Prefix + "init"  // the kernel has started init
-	Ready  = Prefix + "ready" // the SSH server listens
+	Begun  = Prefix + "init" // the kernel has started init
 )

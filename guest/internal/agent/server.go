@@ -40,7 +40,7 @@ func Serve(ctx context.Context, console io.Writer) error {
 		return err
 	}
 	defer port.Close() // the error that ended the port is the one to tell
-	fmt.Fprintln(console, Ready)
+	fmt.Fprintln(console, observe.ReadyLine)
 	return listen(ctx, port, config, console)
 }
 
