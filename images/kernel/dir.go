@@ -113,26 +113,13 @@ func (d dirKernel) scan(ctx context.Context) ([]dirFile, string, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, "", err
 		}
-		sum, err := hashFile(f.path)
+		sum, err := store.HashFile(f.path)
 		if err != nil {
 			return nil, "", fmt.Errorf("read kernel: %w", err)
 		}
 		fmt.Fprintln(h, f.dst, sum)
 	}
 	return files, hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func hashFile(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close() // only read
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func (t *tree) copy(src dirFile) error {

@@ -41,7 +41,7 @@ func (s *Store) Verify(ctx context.Context, digest string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		sum, err := hashFile(filepath.Join(e.Dir, filepath.FromSlash(f.Name)))
+		sum, err := HashFile(filepath.Join(e.Dir, filepath.FromSlash(f.Name)))
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
@@ -183,7 +183,8 @@ func readNames(dir string) ([]string, error) {
 	return names, nil
 }
 
-func hashFile(path string) (string, error) {
+// HashFile is the SHA-256 of a file's content, in hex.
+func HashFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
