@@ -100,6 +100,16 @@ func (m *Mirror) Suite(name string) *Suite {
 	return s
 }
 
+// SignWrongly makes the suite's releases be signed with a key that is not in
+// the keyring. Unlike the field WrongKey it may be set while a client that gave
+// up is still being answered.
+func (m *Mirror) SignWrongly(suite string) {
+	s := m.Suite(suite)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.WrongKey = true
+}
+
 // Remove makes the files whose paths contain part answer 404.
 func (m *Mirror) Remove(part string) {
 	m.mu.Lock()

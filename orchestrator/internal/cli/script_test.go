@@ -73,7 +73,7 @@ func runScript(t *testing.T, script string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mirror-corrupt":   part(mirror.Corrupt),
 			"mirror-remove":    part(mirror.Remove),
-			"mirror-wrong-key": part(func(suite string) { mirror.Suite(suite).WrongKey = true }),
+			"mirror-wrong-key": part(mirror.SignWrongly),
 			"status":           status,
 			"make-run":         makeRun,
 		},
