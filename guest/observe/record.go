@@ -77,5 +77,6 @@ type Head struct {
 	Sysctls  []string `json:"sysctls,omitempty"`
 	Rules    []string `json:"rules,omitempty"` // in nft's syntax, for the reader
 	Needs    []string `json:"needs,omitempty"` // kernel modules
+	Timed    bool     `json:"timed,omitempty"` // waits for kernel time: its rows depend on the guest's clock
 	Source   string   `json:"source"`          // where the fact asked about comes from
 }

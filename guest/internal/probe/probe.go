@@ -35,6 +35,10 @@ type Probe struct {
 	Needs   []string // kernel modules, beyond those every probe needs
 	Only    Place    // both places if empty
 
+	// Timed says that the probe waits for kernel time, so that its rows depend
+	// on the clock that the guest runs on.
+	Timed bool
+
 	// Bare leaves out the class meters, whose ct expressions would make the
 	// namespace track. Enabling tracking is then up to the rules.
 	Bare bool
@@ -79,6 +83,7 @@ func (c Case) Head() observe.Head {
 	h := observe.Head{
 		Name: c.Name(), Question: c.Question, Source: c.Source,
 		Path: string(c.path()) + " (" + string(c.Place) + " namespace)", Needs: c.modules(),
+		Timed: c.Timed,
 	}
 	for _, s := range c.Sysctls {
 		h.Sysctls = append(h.Sysctls, s.Name+" = "+s.Value)

@@ -40,6 +40,7 @@ type Cell struct {
 	ID       string      `json:"id"` // digest of everything that can change the result
 	Kernel   Kernel      `json:"kernel"`
 	Variant  string      `json:"variant"`
+	Repeat   int         `json:"repeat,omitempty"` // which run of several of the same, from 1; 0 where there is one
 	Guest    Guest       `json:"guest"`
 	Outcome  CellOutcome `json:"outcome"`
 	Reason   string      `json:"reason,omitempty"`

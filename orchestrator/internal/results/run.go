@@ -46,6 +46,7 @@ type Planned struct {
 	ID      string `json:"id,omitempty"`
 	Kernel  Kernel `json:"kernel"`
 	Variant string `json:"variant"`
+	Repeat  int    `json:"repeat,omitempty"` // as in Cell
 }
 
 // CellRows is a cell and the rows it recorded, sorted by name.
