@@ -28,6 +28,9 @@ func main() {
 	}
 }
 
+// runCommand is the subcommand that runs probes.
+const runCommand = "run"
+
 // usageError is wrong usage, which has an exit status of its own.
 type usageError string
 
@@ -49,7 +52,7 @@ func run(args []string, stdout io.Writer) error {
 	}
 	rest := args[1:]
 	switch args[0] {
-	case "run":
+	case runCommand:
 		ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 		defer stop()
 		return runSuite(ctx, rest, stdout)
@@ -65,7 +68,7 @@ func run(args []string, stdout io.Writer) error {
 	case "version":
 		return version(stdout)
 	case agent.ServeCommand:
-		return agent.Serve(context.Background(), stdout)
+		return agent.Serve(context.Background(), stdout, &batch{})
 	case observe.PowerOff:
 		return agent.PowerOff()
 	}

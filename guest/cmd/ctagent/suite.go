@@ -60,9 +60,34 @@ func runSuite(ctx context.Context, args []string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	return runWith(ctx, loader, opts, w)
+}
+
+// batch runs jobs that come through a channel.
+type batch struct{ loader *modules.Loader }
+
+func (b *batch) Prepare() (err error) {
+	if b.loader, err = modules.Open(); err != nil {
+		return err
+	}
+	return suite.Prepare(b.loader)
+}
+
+func (b *batch) Run(argv []string, out io.Writer) error {
+	if len(argv) == 0 || argv[0] != runCommand {
+		return fmt.Errorf("job %q is not to run probes", argv)
+	}
+	opts, err := runOptions(argv[1:])
+	if err != nil {
+		return err
+	}
+	return runWith(context.Background(), b.loader, opts, out)
+}
+
+func runWith(ctx context.Context, loader *modules.Loader, opts suite.Options, w io.Writer) error {
 	out := bufio.NewWriter(w)
 	records := observe.NewWriter(out)
-	err = suite.Run(ctx, opts, loader, func(r observe.Record) error {
+	err := suite.Run(ctx, opts, loader, func(r observe.Record) error {
 		if err := records.Write(r); err != nil {
 			return err
 		}

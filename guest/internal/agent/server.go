@@ -18,11 +18,19 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
-// Serve sets the guest up and serves SSH on its port until the port fails. It
-// says on the console when it is ready.
-func Serve(ctx context.Context, console io.Writer) error {
+// Serve sets the guest up and serves SSH on its port until the port fails, or,
+// in a guest with a channel, runs the one job that comes through it. It says on
+// the console when it is ready.
+func Serve(ctx context.Context, console io.Writer, batch Batch) error {
 	if err := setup(); err != nil {
 		return err
+	}
+	channel, err := findChannel("/sys/bus/pci/devices")
+	if err != nil {
+		return err
+	}
+	if channel != nil {
+		return serveChannel(channel, console, batch)
 	}
 	config, err := readConfig(observe.BootPath)
 	if err != nil {

@@ -37,16 +37,19 @@ func PassTicks(n int) error {
 	return nil
 }
 
-// Wait lets kernel time pass: at least d.
-func Wait(d time.Duration) error {
-	for end := Now() + d; ; {
-		left := end - Now()
-		if left <= 0 {
+// WaitUntil waits until guest time is at least at.
+func WaitUntil(at time.Duration) error {
+	ts := unix.NsecToTimespec(at.Nanoseconds())
+	for {
+		switch err := unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil); err {
+		case nil:
 			return nil
-		}
-		ts := unix.NsecToTimespec(left.Nanoseconds())
-		if err := unix.Nanosleep(&ts, nil); err != nil && err != unix.EINTR {
-			return fmt.Errorf("wait %v: %w", d, err)
+		case unix.EINTR:
+		default:
+			return fmt.Errorf("sleep until %v: %w", at, err)
 		}
 	}
 }
+
+// Wait lets kernel time pass: at least d.
+func Wait(d time.Duration) error { return WaitUntil(Now() + d) }

@@ -100,6 +100,20 @@ type Loader interface {
 	States() []observe.Module
 }
 
+// Prepare brings the guest into the state in which every probe begins, whichever
+// are chosen. Preparing twice does no harm.
+func Prepare(modules Loader) error {
+	if err := quiet(); err != nil {
+		return err
+	}
+	// What the kernel can have is loaded up front; each probe finds out for
+	// itself whether something it needs is not there.
+	for _, m := range probe.Modules(probe.Cases(All())) {
+		_ = modules.Load(m)
+	}
+	return nil
+}
+
 // Run runs the chosen probes and emits the record stream. Rows of a probe are
 // emitted after it ended, so that nothing waits for the host while it runs.
 func Run(ctx context.Context, opts Options, modules Loader, emit func(observe.Record) error) error {
@@ -112,13 +126,8 @@ func Run(ctx context.Context, opts Options, modules Loader, emit func(observe.Re
 		return err
 	}
 	defer log.Close()
-	if err := quiet(); err != nil {
+	if err := Prepare(modules); err != nil {
 		return err
-	}
-	// What the kernel can have is loaded up front; each probe finds out for
-	// itself whether something it needs is not there.
-	for _, m := range probe.Modules(cases) {
-		_ = modules.Load(m)
 	}
 	if err := emit(hello(cases, modules)); err != nil {
 		return err
