@@ -59,10 +59,10 @@ func (serialConsole) args() []string {
 // while the guest idles, and fixes what it reads and how QEMU's own random
 // numbers begin. shift=2 is four nanoseconds an instruction: at 0 a boot takes
 // about two seconds longer.
-type virtualClock struct{}
+type virtualClock struct{ seed uint32 }
 
-func (virtualClock) args() []string {
-	return []string{"-icount", "shift=2,sleep=off", "-seed", "1", "-rtc", "base=2020-04-01T00:00:00,clock=vm"}
+func (c virtualClock) args() []string {
+	return []string{"-icount", "shift=2,sleep=off", "-seed", fmt.Sprint(c.seed), "-rtc", "base=2020-04-01T00:00:00,clock=vm"}
 }
 
 // BaseArgs are the kernel arguments of every guest, with the reason for each.
@@ -86,13 +86,17 @@ var BaseArgs = []struct{ Arg, Why string }{
 // they hold its monitor, too.
 func (v *VM) Args() []string {
 	d := v.withDefaults()
-	args := []string{
-		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
-		"-machine", d.Machine, "-accel", string(d.Accel), "-cpu", d.cpu(),
-		"-smp", fmt.Sprint(d.CPUs), "-m", fmt.Sprintf("%dM", d.MemoryMB),
+	machine, memory := d.Machine, []string(nil)
+	if d.RAM != nil {
+		machine, memory = machine+",memory-backend=ram", d.RAM.args(d.MemoryMB)
 	}
+	args := append(memory,
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
+		"-machine", machine, "-accel", string(d.Accel), "-cpu", d.cpu(),
+		"-smp", fmt.Sprint(d.CPUs), "-m", d.memory(),
+	)
 	if d.Clock == Virtual {
-		args = append(args, virtualClock{}.args()...)
+		args = append(args, virtualClock{d.Seed}.args()...)
 	}
 	args = append(args, serialConsole{}.args()...)
 	for _, dev := range d.Devices {
@@ -101,11 +105,26 @@ func (v *VM) Args() []string {
 	if v.monitor != nil {
 		args = append(args, v.monitor.args()...)
 	}
+	if d.Incoming {
+		// What the kernel was, the state knows.
+		return append(args, "-incoming", "defer")
+	}
 	args = append(args, "-kernel", d.Kernel)
 	if d.Initrd != "" {
 		args = append(args, "-initrd", d.Initrd)
 	}
 	return append(args, "-append", d.append())
+}
+
+// memory is the guest's, and the room for a SharedMemory.
+func (v *VM) memory() string {
+	size := fmt.Sprintf("%dM", v.MemoryMB)
+	for _, dev := range v.Devices {
+		if _, ok := dev.(SharedMemory); ok {
+			size += ",maxmem=" + mostAddress
+		}
+	}
+	return size
 }
 
 func (v *VM) append() string {

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // qmp speaks QEMU's machine protocol: a JSON object a line, one answer for each
@@ -44,9 +47,18 @@ type qmpMessage struct {
 	Error  *QMPError       `json:"error"`
 }
 
-// run sends a command and decodes what it returns into result, unless that is
-// nil, by the deadline.
-func (q *qmp) run(deadline time.Time, command string, result any) error {
+// run sends a command, with arguments unless they are nil, and decodes what it
+// returns into result, unless that is nil, by the deadline.
+func (q *qmp) run(deadline time.Time, command string, args, result any) error {
+	return q.exchange(deadline, command, nil, args, result)
+}
+
+// give hands QEMU a copy of a file, under a name that later commands call it by.
+func (q *qmp) give(deadline time.Time, name string, f *os.File) error {
+	return q.exchange(deadline, "getfd", f, map[string]any{"fdname": name}, nil)
+}
+
+func (q *qmp) exchange(deadline time.Time, command string, f *os.File, args, result any) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err := q.conn.SetDeadline(deadline); err != nil {
@@ -60,20 +72,23 @@ func (q *qmp) run(deadline time.Time, command string, result any) error {
 		if m.QMP == nil {
 			return fmt.Errorf("read QEMU's greeting: %w", errNotQMP)
 		}
-		if err := q.exec("qmp_capabilities", nil); err != nil {
+		if err := q.exec("qmp_capabilities", nil, nil, nil); err != nil {
 			return err
 		}
 		q.ready = true
 	}
-	return q.exec(command, result)
+	return q.exec(command, f, args, result)
 }
 
-func (q *qmp) exec(command string, result any) error {
-	b, err := json.Marshal(map[string]string{"execute": command})
+func (q *qmp) exec(command string, f *os.File, args, result any) error {
+	b, err := json.Marshal(struct {
+		Execute   string `json:"execute"`
+		Arguments any    `json:"arguments,omitempty"`
+	}{command, args})
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", command, err)
 	}
-	if _, err := q.conn.Write(append(b, '\n')); err != nil {
+	if err := q.send(append(b, '\n'), f); err != nil {
 		return fmt.Errorf("send %s to QEMU: %w", command, err)
 	}
 	for {
@@ -95,6 +110,21 @@ func (q *qmp) exec(command string, result any) error {
 		}
 		return nil
 	}
+}
+
+// send sends a line, and a copy of f with it unless that is nil.
+func (q *qmp) send(line []byte, f *os.File) error {
+	if f == nil {
+		_, err := q.conn.Write(line)
+		return err
+	}
+	conn, ok := q.conn.(*net.UnixConn)
+	if !ok {
+		return fmt.Errorf("no file can be sent over %T", q.conn)
+	}
+	// A write this short is whole, or an error.
+	_, _, err := conn.WriteMsgUnix(line, unix.UnixRights(int(f.Fd())), nil)
+	return err
 }
 
 var errNotQMP = errors.New("not QEMU's machine protocol")

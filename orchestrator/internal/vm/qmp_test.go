@@ -68,7 +68,7 @@ func TestQMP(t *testing.T) {
 			got := peer(t, theirs, test.greeting, test.answers...)
 			q := newQMP(ours)
 			var s struct{ Status string }
-			err := q.run(time.Now().Add(testLimit), "query-status", &s)
+			err := q.run(time.Now().Add(testLimit), "query-status", nil, &s)
 			q.close()
 			sent := <-got
 			if (err != nil) != (test.fails != nil) || err != nil && !test.fails(err) || s.Status != test.status {
@@ -87,7 +87,7 @@ func TestQMPDeadline(t *testing.T) {
 	defer theirs.Close()
 	q := newQMP(ours)
 	defer q.close()
-	if err := q.run(time.Now().Add(-time.Second), "quit", nil); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := q.run(time.Now().Add(-time.Second), "quit", nil, nil); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%v, want that the deadline passed", err)
 	}
 }
@@ -100,7 +100,7 @@ func FuzzQMP(f *testing.F) {
 	f.Fuzz(func(t *testing.T, said string) {
 		q := newQMP(fixed{r: strings.NewReader(said)})
 		var s struct{ Status string }
-		err := q.run(time.Time{}, "query-status", &s)
+		err := q.run(time.Time{}, "query-status", nil, &s)
 		// A greeting and two answers are three lines, whatever they look like.
 		if err == nil && strings.Count(said, "\n") < 3 {
 			t.Fatalf("%q is taken for an answer: %q", said, s.Status)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -45,10 +46,29 @@ func Version(ctx context.Context, qemu string) (string, error) {
 	return version, nil
 }
 
+// Build names one build of QEMU: what it saved, no other need be able to read.
+// Two of the same version may differ by a distribution's patches.
+func Build(qemu string) (string, error) {
+	path, err := Path(qemu)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("look at QEMU: %w", err)
+	}
+	return fmt.Sprintf("%s of %d bytes, %s", path, info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano)), nil
+}
+
 // HasSandbox says whether a QEMU is built so that a Sandbox can be had.
 func HasSandbox(ctx context.Context, qemu string) (bool, error) {
-	// One that is not refuses the argument itself.
-	_, err := ask(ctx, qemu, append(Sandbox{}.args(), "-machine", "none", "-accel", "help")...)
+	return knows(ctx, qemu, append(Sandbox{}.args(), "-machine", "none", "-accel", "help")...)
+}
+
+// knows says whether a QEMU takes arguments that start no guest. One that does
+// not know them refuses.
+func knows(ctx context.Context, qemu string, args ...string) (bool, error) {
+	_, err := ask(ctx, qemu, args...)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return false, nil

@@ -47,13 +47,16 @@ type VM struct {
 	Machine      string // "" is "q35"
 	Accel        Accel  // "" is TCG
 	Clock        Clock  // "" is Virtual under TCG with one CPU, else Host
-	CPUs         int    // 0 is 1
+	CPUs         int    // 0 is DefaultSeed
 	MemoryMB     int    // units of 2^20 bytes; 0 is 256
 	Kernel       string // path of its image
 	Initrd       string
 	Append       []string // kernel arguments beyond BaseArgs
 	Devices      []Device
 	Pin          int       // host CPU that QEMU runs on, or AnyCPU
+	RAM          *RAM      // nil keeps the guest's memory in QEMU
+	Incoming     bool      // the guest begins with Restore, not with a kernel
+	Seed         uint32    // of what QEMU draws under a virtual clock; 0 is DefaultSeed
 	Console      io.Writer // takes what the guest prints; may be nil
 	ConsoleLimit int64     // bytes that Console takes; 0 is DefaultConsoleLimit
 
@@ -73,6 +76,7 @@ const (
 	DefaultQEMU     = "qemu-system-x86_64"
 	defaultMachine  = "q35" // microvm is a little faster and wedges under load
 	defaultMemoryMB = 256
+	DefaultSeed     = 1
 )
 
 // withDefaults returns a copy of the fields that make the command line.
@@ -80,12 +84,14 @@ func (v *VM) withDefaults() *VM {
 	d := &VM{
 		QEMU: v.QEMU, Machine: v.Machine, Accel: v.Accel, Clock: v.Clock, CPUs: v.CPUs, MemoryMB: v.MemoryMB,
 		Kernel: v.Kernel, Initrd: v.Initrd, Append: v.Append, Devices: v.Devices,
+		RAM: v.RAM, Incoming: v.Incoming, Seed: v.Seed,
 	}
 	orDefault(&d.QEMU, DefaultQEMU)
 	orDefault(&d.Machine, defaultMachine)
 	orDefault(&d.Accel, TCG)
 	orDefault(&d.CPUs, 1)
 	orDefault(&d.MemoryMB, defaultMemoryMB)
+	orDefault(&d.Seed, DefaultSeed)
 	clock := Host
 	if d.Accel == TCG && d.CPUs == 1 {
 		clock = Virtual
@@ -106,7 +112,7 @@ func orDefault[T comparable](field *T, value T) {
 func (v *VM) check() error {
 	d := v.withDefaults()
 	switch {
-	case d.Kernel == "":
+	case d.Kernel == "" && !d.Incoming:
 		return fmt.Errorf("start a guest: no kernel is named")
 	case d.Clock == Virtual && d.Accel != TCG:
 		return fmt.Errorf("start a guest: a virtual clock needs accel tcg, not %s", d.Accel)

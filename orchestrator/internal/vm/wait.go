@@ -14,7 +14,7 @@ const politeness = 2 * time.Second
 // end ends QEMU: in order, and by force if that takes too long. It returns when
 // the process is gone, or cannot be ended.
 func (v *VM) end() error {
-	if err := v.qmp.run(time.Now().Add(politeness/2), "quit", nil); err != nil {
+	if err := v.qmp.run(time.Now().Add(politeness/2), "quit", nil, nil); err != nil {
 		// It is gone, or hangs, or ended before it answered.
 		_ = v.cmd.Process.Signal(syscall.SIGTERM) // fails only if it is gone
 	}
@@ -66,7 +66,7 @@ func (v *VM) Status(ctx context.Context) (string, error) {
 	var s struct {
 		Status string `json:"status"`
 	}
-	if err := v.qmp.run(deadline, "query-status", &s); err != nil {
+	if err := v.qmp.run(deadline, "query-status", nil, &s); err != nil {
 		return "", err
 	}
 	return s.Status, nil

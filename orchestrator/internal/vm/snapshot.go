@@ -1,0 +1,192 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// RAM is a file that holds the guest's memory: sparse, of MemoryMB.
+type RAM struct {
+	Path string
+	// Private keeps what the guest writes from the file, so that many guests
+	// can begin with what is in it.
+	Private bool
+}
+
+func (r *RAM) args(mb int) []string {
+	share := "on"
+	if r.Private {
+		share = "off"
+	}
+	return []string{"-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=%s,share=%s", mb, r.Path, share)}
+}
+
+// SharedMemory is a device with memory that is the inherited file FD, of Size
+// bytes, at SharedAddress. It interrupts nobody: what one side writes, the other
+// finds when it looks.
+//
+// It is virtio-pmem, of which the guest needs no driver to get at the memory.
+// The other device for this, ivshmem, has it where the guest's firmware put it,
+// and QEMU then refuses a saved guest: "Mismatched GPAs".
+type SharedMemory struct{ FD, Size int }
+
+// SharedAddress is where in the guest's physical memory a SharedMemory is: far
+// behind its RAM.
+const SharedAddress = 64 << 30
+
+// mostAddress bounds RAM and other memory together.
+const mostAddress = "128G"
+
+func (m SharedMemory) args() []string {
+	return []string{
+		"-object", fmt.Sprintf("memory-backend-file,id=shared,size=%d,mem-path=/proc/self/fd/%d,share=on", m.Size, m.FD),
+		"-device", fmt.Sprintf("virtio-pmem-pci,memdev=shared,memaddr=%#x", int64(SharedAddress)),
+	}
+}
+
+// Share adds a SharedMemory of size bytes and returns it, zeroed. The caller
+// unmaps it, when nobody reads it any more. Only before Start.
+func (v *VM) Share(size int) ([]byte, error) {
+	fd, err := unix.MemfdCreate("shared", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make memory to share with the guest: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "shared")
+	mem, err := mapFile(f, size)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("make memory to share with the guest: %w", err)
+	}
+	v.Devices = append(v.Devices, SharedMemory{FD: v.inherit(f), Size: size})
+	return mem, nil
+}
+
+func mapFile(f *os.File, size int) ([]byte, error) {
+	if err := f.Truncate(int64(size)); err != nil {
+		return nil, err
+	}
+	return unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+}
+
+// HasSnapshots says whether a QEMU has what saving a guest needs.
+func HasSnapshots(ctx context.Context, qemu string) (bool, error) {
+	return knows(ctx, qemu, "-device", "virtio-pmem-pci,help")
+}
+
+// ErrNoState says that a machine was not started so that it can be saved or
+// restored.
+var ErrNoState = errors.New("the machine has no RAM file")
+
+// ignoreShared leaves memory that is in a file where it is. Without it the
+// state holds all of it.
+var ignoreShared = map[string]any{
+	"capabilities": []map[string]any{{"capability": "x-ignore-shared", "state": true}},
+}
+
+// Save stops the guest and writes the state of its devices to w. Together with
+// the file of its RAM, whole once QEMU has ended, that is the guest. It cannot go
+// on after it: Stop it.
+func (v *VM) Save(ctx context.Context, w io.Writer) error {
+	if v.RAM == nil || v.RAM.Private {
+		return ErrNoState
+	}
+	deadline := stateDeadline(ctx)
+	// The guest is not stopped first: what was stopped when it was saved is
+	// stopped when it is restored.
+	conn, err := v.openState(deadline, "migrate")
+	if err != nil {
+		return err
+	}
+	defer conn.Close() // only read
+	// QEMU closes its end when all is said.
+	if _, err := io.Copy(w, conn); err != nil {
+		return fmt.Errorf("read the machine's state: %w", err)
+	}
+	return v.saved(deadline)
+}
+
+// savePoll is how often QEMU is asked whether a saved machine is complete, which
+// it is within a millisecond of its last byte.
+const savePoll = time.Millisecond
+
+func (v *VM) saved(deadline time.Time) error {
+	for {
+		var m struct {
+			Status string `json:"status"`
+			Error  string `json:"error-desc"`
+		}
+		if err := v.qmp.run(deadline, "query-migrate", nil, &m); err != nil {
+			return err
+		}
+		switch m.Status {
+		case "completed":
+			return nil
+		case "failed", "cancelled":
+			return fmt.Errorf("save the machine: %s %s", m.Status, m.Error)
+		}
+		time.Sleep(savePoll)
+	}
+}
+
+// Restore gives a machine that was started with Incoming a state that Save
+// wrote, and lets the guest go on. What is wrong with the state, QEMU says on its
+// standard error, and ends: see Wait.
+func (v *VM) Restore(ctx context.Context, state io.Reader) error {
+	if v.RAM == nil || !v.Incoming {
+		return ErrNoState
+	}
+	conn, err := v.openState(stateDeadline(ctx), "migrate-incoming")
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(conn, state); err != nil {
+		conn.Close() // the first error is the one to tell
+		return fmt.Errorf("write the machine's state: %w", err)
+	}
+	return conn.Close()
+}
+
+// openState has QEMU send its state, or take one, over the connection that it
+// returns.
+func (v *VM) openState(deadline time.Time, command string) (net.Conn, error) {
+	if err := v.qmp.run(deadline, "migrate-set-capabilities", ignoreShared, nil); err != nil {
+		return nil, err
+	}
+	ours, theirs, err := Pair("the machine's state")
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close() // QEMU has a copy of it
+	const name = "state"
+	err = v.qmp.give(deadline, name, theirs)
+	if err == nil {
+		err = v.qmp.run(deadline, command, map[string]any{"uri": "fd:" + name}, nil)
+	}
+	if err == nil {
+		err = ours.SetDeadline(deadline)
+	}
+	if err != nil {
+		ours.Close() // nothing was said
+		return nil, err
+	}
+	return ours, nil
+}
+
+// stateTime is how long a machine may take to be saved or restored: it ends
+// hangs.
+const stateTime = time.Minute
+
+func stateDeadline(ctx context.Context) time.Time {
+	deadline := time.Now().Add(stateTime)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		return d
+	}
+	return deadline
+}
