@@ -87,6 +87,35 @@ func (s *Store) GC(ctx context.Context, unusedSince time.Time) (removed []string
 	return removed, freed, s.sweepTmp(time.Now().Add(-24 * time.Hour))
 }
 
+// Remove removes an entry, if it is there. Whoever has its files open keeps them.
+func (s *Store) Remove(digest string) error {
+	if !plainName.MatchString(digest) {
+		return fmt.Errorf("remove store entry %q: not a plain name", digest)
+	}
+	return s.remove(filepath.Join(s.dir, "kernels", digest))
+}
+
+// Trim removes entries until their files take no more than a number of bytes,
+// the least recently used first. Those used since a time stay.
+func (s *Store) Trim(most int64, usedSince time.Time) error {
+	entries, err := s.List()
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(entries, func(a, b *Entry) int { return b.Used.Compare(a.Used) })
+	var sum int64
+	for _, e := range entries {
+		sum += e.Size()
+		if sum <= most || !e.Used.Before(usedSince) {
+			continue
+		}
+		if err := s.Remove(e.Digest); err != nil {
+			return err
+		}
+	}
+	return s.sweepKeys()
+}
+
 // remove moves a directory away first, so that nobody sees half of it.
 func (s *Store) remove(dir string) error {
 	if err := s.mkdirs("tmp"); err != nil {
