@@ -179,5 +179,5 @@ func (a *app) checkMirror(ctx context.Context, c *matrix.Config) (string, string
 
 // booter finds QEMU, before anything is fetched.
 func (a *app) booter(ctx context.Context, cache string) (*sched.QEMU, error) {
-	return sched.NewQEMU(ctx, a.qemu, filepath.Join(cache, "host"), a.say)
+	return sched.NewQEMU(ctx, sched.QEMUOptions{Program: a.qemu, Cache: cache, Cold: a.cold, Seed: a.seed, Verbose: a.say})
 }

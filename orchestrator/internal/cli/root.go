@@ -37,6 +37,8 @@ type app struct {
 	width          int
 	config         string
 	qemu           string
+	cold           bool   // boot every guest
+	seed           uint32 // of virtual machines; 0 is the default
 	overrides      map[string]matrix.Override
 }
 

@@ -29,6 +29,7 @@ type runFlags struct {
 	variants []string
 	shuffle  string
 	json     bool
+	fresh    bool
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -51,6 +52,9 @@ func (a *app) runCommand() *cobra.Command {
 	f.StringVar(&flags.out, "out", "runs", "directory in which the run's directory is made")
 	f.StringVar(&flags.shuffle, "shuffle", "", "run the probes in another order, by a seed (without one: by a random seed)")
 	f.Lookup("shuffle").NoOptDefVal = "random"
+	f.BoolVar(&flags.fresh, "fresh-guest", false, "give every probe a guest of its own")
+	f.BoolVar(&a.cold, "cold", false, "boot every guest, instead of restoring one that was saved")
+	f.Uint32Var(&a.seed, "seed", 0, "of all that guests draw by chance: hash seeds, keys, ports (default 1)")
 	f.BoolVar(&flags.json, "json", false, "write JSON")
 	return cmd
 }
@@ -81,7 +85,7 @@ func (a *app) run(cmd *cobra.Command, flags runFlags) error {
 	if err != nil {
 		return err
 	}
-	s.Progress, s.Shuffle = bars, seed
+	s.Progress, s.Shuffle, s.FreshGuest = bars, seed, flags.fresh
 	candidates, err := sched.Resolve(ctx, catalog, c.Kernels)
 	if err != nil {
 		return refError(err)
@@ -114,6 +118,11 @@ func (a *app) scheduler(ctx context.Context, c *matrix.Config, catalog *kernel.C
 	if err != nil {
 		return nil, nil, globError(err)
 	}
+	// An image serves every selection, and so does the guest that it becomes.
+	all, err := agentbin.Listing(ctx, nil)
+	if err != nil {
+		return nil, nil, err
+	}
 	jobs, err := c.JobCount(hostOf())
 	if err != nil {
 		return nil, nil, err
@@ -128,7 +137,7 @@ func (a *app) scheduler(ctx context.Context, c *matrix.Config, catalog *kernel.C
 	}
 	return &sched.Scheduler{
 		Kernels: catalog, Booter: booter, Jobs: jobs, Agent: agent,
-		Modules: listing.Modules, Probes: c.Probes, Selected: names,
+		Modules: all.Modules, Selected: names,
 		ImageDir: imageDir(catalog.Store().Dir()),
 	}, listing, nil
 }

@@ -54,18 +54,24 @@ type Cell struct {
 
 // Guest says what the kernel ran on.
 type Guest struct {
-	QEMU    string   `json:"qemu"` // version
-	Machine string   `json:"machine"`
-	Accel   string   `json:"accel"` // the one that ran: "tcg" or "kvm"
-	Clock   string   `json:"clock"` // "virtual" or "host"
-	CPUs    int      `json:"cpus"`
-	Memory  string   `json:"memory"`
-	Agent   string   `json:"agent"` // sha256 of the agent, hex
-	Args    []string `json:"args,omitempty"`
+	QEMU    string `json:"qemu"` // version
+	Machine string `json:"machine"`
+	Accel   string `json:"accel"` // the one that ran: "tcg" or "kvm"
+	Clock   string `json:"clock"` // "virtual" or "host"
+	CPUs    int    `json:"cpus"`
+	Memory  string `json:"memory"`
+	Agent   string `json:"agent"` // sha256 of the agent, hex
+	// Restored says that guests went on where one was saved, Fresh that each
+	// probe had one of its own. Neither may show in a row.
+	Restored bool     `json:"restored"`
+	Fresh    bool     `json:"fresh,omitempty"`
+	Seed     uint32   `json:"seed"` // of what the virtual machine drew
+	Args     []string `json:"args,omitempty"`
 }
 
-// Step is a timed part of a cell's run, in host time: "fetch", "image", "boot",
-// "suite", "stop".
+// Step is a timed part of a cell's run, in host time: "fetch", "image", "boot"
+// or "restore", "suite", "stop". What a cell's guests did one after the other is
+// summed up.
 type Step struct {
 	Name    string        `json:"name"`
 	Elapsed time.Duration `json:"elapsed_ns"`

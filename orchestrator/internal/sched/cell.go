@@ -82,7 +82,7 @@ func (s *Scheduler) phases(ctx context.Context, i int, c *collector, spec Cell) 
 	}
 	defer klog.Close()
 	c.klog = klog
-	return s.guest(ctx, i, c, Image{Kernel: k.Image, Layers: layers, Machine: spec.Guest, Args: spec.Variant.Args, Console: console})
+	return s.guests(ctx, i, c, Image{Kernel: k.Image, Digest: k.Digest, Layers: layers, Machine: spec.Guest, Args: spec.Variant.Args, Console: console})
 }
 
 func failed(ctx context.Context, err error) (results.CellOutcome, string) {
@@ -92,15 +92,61 @@ func failed(ctx context.Context, err error) (results.CellOutcome, string) {
 	return results.CellFailed, err.Error()
 }
 
-// guest boots the image, runs the suite in it and ends it.
+// mostCrashes bounds how many guests of a cell may crash before what is left of
+// it is given up.
+const mostCrashes = 3
+
+// guests runs the suite: in one guest, or in one for each probe. A kernel that
+// crashes ends the probe it crashed in; the next guest goes on behind it.
+func (s *Scheduler) guests(ctx context.Context, i int, c *collector, image Image) (results.CellOutcome, string) {
+	outcome, reason := results.CellOK, ""
+	crashes := 0
+	for _, batch := range s.batches() {
+		for len(batch) > 0 {
+			began := len(c.cell.Probes)
+			c.batch = batch
+			end, why := s.guest(ctx, i, c, image)
+			image.Again = true
+			if end == results.CellOK {
+				break
+			}
+			if outcome == results.CellOK {
+				outcome, reason = end, why
+			}
+			if end == results.CellCrashed {
+				crashes++
+				c.endOpen(observe.Crashed, why)
+			}
+			if end != results.CellCrashed || len(c.cell.Probes) == began || crashes == mostCrashes {
+				return outcome, reason
+			}
+			batch = c.notEnded(batch)
+		}
+	}
+	return outcome, reason
+}
+
+// batches are the probes that run in one guest each.
+func (s *Scheduler) batches() [][]string {
+	if !s.FreshGuest {
+		return [][]string{s.Selected}
+	}
+	var each [][]string
+	for _, name := range s.Selected {
+		each = append(each, []string{name})
+	}
+	return each
+}
+
+// guest starts the image, runs a batch of probes in it and ends it.
 func (s *Scheduler) guest(ctx context.Context, i int, c *collector, image Image) (results.CellOutcome, string) {
 	began := time.Now()
 	guest, err := s.Booter.Boot(ctx, image)
 	if err != nil {
 		return failed(ctx, err)
 	}
-	c.cell.Guest.Args = guest.Args()
 	outcome, reason := s.suite(ctx, i, c, guest, began)
+	c.cell.Guest.Args = guest.Args()
 	stopping := time.Now()
 	// The guest is ended even when the run is interrupted.
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
@@ -116,20 +162,21 @@ func (s *Scheduler) guest(ctx context.Context, i int, c *collector, image Image)
 	return outcome, reason
 }
 
-// suite waits for the agent and has it run the probes.
+// suite waits for the agent and has it run the batch.
 func (s *Scheduler) suite(ctx context.Context, i int, c *collector, guest Guest, began time.Time) (results.CellOutcome, string) {
 	boot, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()
 	err := guest.Ready(boot)
-	step(c.cell, "boot", began)
+	step(c.cell, guest.Came(), began)
 	if err != nil {
 		return died(ctx, guest, "while it booted", err)
 	}
 	s.Progress.State(i, *c.cell, "runs")
-	defer step(c.cell, "suite", time.Now())
+	suite := time.Now()
 	run, cancel := context.WithTimeout(ctx, suiteTime)
 	defer cancel()
 	err = s.stream(run, c, guest)
+	step(c.cell, "suite", suite)
 	var garbled *observe.StreamError
 	switch {
 	case err == nil:
@@ -170,7 +217,7 @@ func died(ctx context.Context, guest Guest, when string, err error) (results.Cel
 // stream runs the suite with one exec and reads what it says while it says it.
 func (s *Scheduler) stream(ctx context.Context, c *collector, guest Guest) error {
 	argv := []string{observe.AgentPath, "run"}
-	for _, p := range s.Probes {
+	for _, p := range c.batch {
 		argv = append(argv, "--probe", p)
 	}
 	if s.Shuffle != nil {
@@ -219,8 +266,15 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// step notes how long a phase that began at a time has taken.
+// step notes how long a phase that began at a time has taken, over all guests of
+// the cell.
 func step(cell *results.Cell, name string, began time.Time) {
+	for i := range cell.Steps {
+		if s := &cell.Steps[i]; s.Name == name {
+			s.Elapsed += time.Since(began)
+			return
+		}
+	}
 	cell.Steps = append(cell.Steps, results.Step{Name: name, Elapsed: time.Since(began)})
 }
 

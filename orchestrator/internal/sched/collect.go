@@ -16,6 +16,7 @@ import (
 type collector struct {
 	cell     *results.Cell
 	selected []string // probes that are to run
+	batch    []string // those that the next guest is to run
 	rows     []observe.Row
 	klog     io.Writer // kernel.log
 	open     *results.Probe
@@ -67,7 +68,7 @@ func (c *collector) hello(h *observe.Hello) error {
 		return fmt.Errorf("the guest runs kernel %q, not %q", h.Release, want)
 	}
 	c.cell.Kernel.Release = h.Release
-	return sameProbes(h.Probes, c.selected)
+	return sameProbes(h.Probes, c.batch)
 }
 
 // sameProbes holds the guest to what it was asked.
@@ -97,19 +98,29 @@ func (c *collector) end(e *observe.End) {
 	c.saved()
 }
 
+// endOpen says what became of the probe that did not end, if there is one.
+func (c *collector) endOpen(outcome observe.Outcome, reason string) {
+	if c.open == nil {
+		return
+	}
+	c.open.Outcome, c.open.Reason, c.open.Rows = outcome, reason, 0
+	c.cell.Probes = append(c.cell.Probes, *c.open)
+	c.open, c.opened = nil, nil
+}
+
+// notEnded are those of names that have no outcome yet.
+func (c *collector) notEnded(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return slices.ContainsFunc(c.cell.Probes, func(p results.Probe) bool { return p.Name == name })
+	})
+}
+
 // close says what became of the probes that did not end: the open one has the
 // given outcome, those that were not reached are missing.
 func (c *collector) close(outcome observe.Outcome, reason string) {
-	if c.open != nil {
-		c.open.Outcome, c.open.Reason, c.open.Rows = outcome, reason, 0
-		c.cell.Probes = append(c.cell.Probes, *c.open)
-		c.open = nil
-	}
-	for _, name := range c.selected {
-		ran := slices.ContainsFunc(c.cell.Probes, func(p results.Probe) bool { return p.Name == name })
-		if !ran {
-			c.cell.Probes = append(c.cell.Probes, results.Probe{Name: name, Outcome: observe.Missing, Reason: "not reached"})
-		}
+	c.endOpen(outcome, reason)
+	for _, name := range c.notEnded(c.selected) {
+		c.cell.Probes = append(c.cell.Probes, results.Probe{Name: name, Outcome: observe.Missing, Reason: "not reached"})
 	}
 	slices.SortStableFunc(c.cell.Probes, func(a, b results.Probe) int { return strings.Compare(a.Name, b.Name) })
 }

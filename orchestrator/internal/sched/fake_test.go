@@ -21,17 +21,22 @@ type script struct {
 	bootErr  error  // Boot fails
 	readyErr error  // the agent does not come up
 	stream   []byte // what the suite says
+	obeys    bool   // it says what it is asked instead
 	complain string // what it says on stderr
 	execErr  error  // how the command ends
 	hang     bool   // after the stream, until somebody gives up
 	death    string // the console's last line
 	stopErr  error
 	fetchErr error
+	// then are the cell's later guests. Behind these come guests that run what
+	// they are asked to.
+	then []script
 }
 
 // fakes are a booter and a fetcher of scripted guests, by the kernel's version.
 type fakes struct {
 	modules string // an empty directory
+	boots   map[string]int
 	scripts map[string]script
 	hangs   chan struct{} // told whenever a guest starts to hang
 
@@ -55,23 +60,30 @@ func (f *fakes) Describe(context.Context, matrix.Guest) (Machine, error) {
 }
 
 func (f *fakes) Boot(_ context.Context, image Image) (Guest, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	s := f.scripts[image.Kernel]
+	if n := f.boots[image.Kernel]; n > len(s.then) {
+		s = script{obeys: true}
+	} else if n > 0 {
+		s = s.then[n-1]
+	}
+	f.boots[image.Kernel]++
 	if s.bootErr != nil {
 		return nil, s.bootErr
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.running++
 	f.most = max(f.most, f.running)
 	f.images = append(f.images, image)
 	if _, err := io.WriteString(image.Console, "the console of "+image.Kernel+"\n"); err != nil {
 		return nil, err
 	}
-	return &fakeGuest{fakes: f, script: s}, nil
+	return &fakeGuest{fakes: f, script: s, release: image.Kernel + "-cloud"}, nil
 }
 
 type fakeGuest struct {
-	fakes *fakes
+	fakes   *fakes
+	release string
 	script
 }
 
@@ -81,6 +93,15 @@ func (g *fakeGuest) Exec(ctx context.Context, argv []string, stdout, stderr io.W
 	g.fakes.mu.Lock()
 	g.fakes.argv = append(g.fakes.argv, argv)
 	g.fakes.mu.Unlock()
+	if g.obeys {
+		var asked []string
+		for i, arg := range argv {
+			if arg == "--probe" {
+				asked = append(asked, argv[i+1])
+			}
+		}
+		g.stream = streamOf(g.release, asked)
+	}
 	if _, err := stdout.Write(g.stream); err != nil {
 		<-ctx.Done() // as SSH does: the far end waits to be read
 		return ctx.Err()
@@ -119,6 +140,8 @@ func (g *fakeGuest) Tail() []string {
 	return append(lines, g.death)
 }
 
+func (g *fakeGuest) Came() string { return "boot" }
+
 func (g *fakeGuest) Death() string { return g.death }
 
 func (g *fakeGuest) Args() []string { return []string{"-m", "256M"} }
@@ -137,30 +160,35 @@ func (s *states) State(i int, _ results.Cell, word string) {
 
 var probes = []string{"a/one", "a/two", "b/one"}
 
-// stream is the record stream of a suite that runs probes, each with one row,
-// and says a log line in the first.
+// stream is the record stream of a suite that runs all probes.
 func stream(t *testing.T, release string) []byte {
 	t.Helper()
+	return streamOf(release, probes)
+}
+
+// streamOf is the record stream of a suite that runs probes, each with one row,
+// and says a log line in a/one.
+func streamOf(release string, run []string) []byte {
 	var buf bytes.Buffer
 	w := observe.NewWriter(&buf)
 	put := func(r observe.Record) {
 		if err := w.Write(r); err != nil {
-			t.Fatal(err)
+			panic(err) // a buffer takes everything, and the records are ours
 		}
 	}
 	put(observe.Record{Hello: &observe.Hello{
-		Protocol: observe.Protocol, Release: release, Probes: probes,
+		Protocol: observe.Protocol, Release: release, Probes: run,
 		Modules: []observe.Module{{Name: "nf_conntrack", State: observe.ModuleLoaded}},
 	}})
-	for i, p := range probes {
+	for _, p := range run {
 		put(observe.Record{Begin: &observe.Begin{Probe: p}})
-		put(observe.Record{Row: &observe.Row{Name: p + "/s.n", Kind: observe.Count, Value: fmt.Sprint(i)}})
-		if i == 0 {
+		put(observe.Record{Row: &observe.Row{Name: p + "/s.n", Kind: observe.Count, Value: fmt.Sprint(slices.Index(probes, p))}})
+		if p == "a/one" {
 			put(observe.Record{Log: &observe.Log{Level: 4, AtUS: 1500000, Text: "table\x1b full"}})
 		}
 		put(observe.Record{End: &observe.End{Probe: p, Outcome: observe.Recorded, ElapsedNS: 1000}})
 	}
-	put(observe.Record{Done: &observe.Done{Probes: len(probes), Rows: len(probes)}})
+	put(observe.Record{Done: &observe.Done{Probes: len(run), Rows: len(run)}})
 	return buf.Bytes()
 }
 
@@ -190,7 +218,7 @@ type rig struct {
 // newRig has a cell for each script, in the order of versions.
 func newRig(t *testing.T, scripts map[string]script) *rig {
 	t.Helper()
-	f := &fakes{modules: t.TempDir(), scripts: scripts, hangs: make(chan struct{}, len(scripts))}
+	f := &fakes{modules: t.TempDir(), boots: map[string]int{}, scripts: scripts, hangs: make(chan struct{}, len(scripts))}
 	r := &rig{fakes: f, states: &states{words: map[int][]string{}}}
 	versions := make([]string, 0, len(scripts))
 	for v := range scripts {

@@ -11,10 +11,12 @@ import (
 // Image is what a guest boots, and how.
 type Image struct {
 	Kernel  string // path of the kernel's image
+	Digest  string // of the kernel
 	Layers  []initramfs.Layer
 	Machine matrix.Guest
 	Args    []string  // more kernel arguments
 	Console io.Writer // takes what the guest prints
+	Again   bool      // an earlier guest has booted it already, and Console has what that printed
 }
 
 // Booter starts guests.
@@ -32,7 +34,10 @@ type Machine struct {
 	QEMU    string // version
 	Machine string
 	Accel   string
-	Args    []string // the virtual machine's arguments, as far as boots share them
+	// Restored says that guests go on where one was saved.
+	Restored bool
+	Seed     uint32   // of what the virtual machine draws
+	Args     []string // the virtual machine's arguments, as far as boots share them
 }
 
 // Guest is one booted kernel with the agent in it.
@@ -51,6 +56,8 @@ type Guest interface {
 	// Death returns the console line with which the kernel announced its end,
 	// or "".
 	Death() string
+	// Came says how the guest came up: "boot" or "restore".
+	Came() string
 	// Args is the command line of the virtual machine.
 	Args() []string
 }

@@ -1,10 +1,12 @@
 package sched
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -21,7 +23,10 @@ import (
 type QEMU struct {
 	program string           // name or path
 	version string           // its version
+	build   string           // what tells this build of it from others
 	dir     string           // where verdicts on accelerators are kept
+	guests  *savedGuests     // nil if guests are not saved
+	seed    uint32           // of what a virtual machine draws
 	cpus    *vm.CPUs         // that guests are pinned to
 	devices []vm.Device      // of every guest
 	verbose func(msg string) // told each QEMU's command line
@@ -30,10 +35,23 @@ type QEMU struct {
 	proofs map[vm.Accel]error // nil for what was seen to work
 }
 
-// NewQEMU finds a QEMU by name or path. What is found out about the host is kept
-// in dir; verbose is told each guest's command line.
-func NewQEMU(ctx context.Context, program, dir string, verbose func(msg string)) (*QEMU, error) {
+// QEMUOptions are what a QEMU is told.
+type QEMUOptions struct {
+	Program string           // name or path
+	Cache   string           // directory in which saved guests and what is known of the host are kept
+	Cold    bool             // boot every guest, save none
+	Seed    uint32           // of what a virtual machine draws; 0 is vm's default
+	Verbose func(msg string) // told each guest's command line
+}
+
+// NewQEMU finds a QEMU.
+func NewQEMU(ctx context.Context, o QEMUOptions) (*QEMU, error) {
+	program := o.Program
 	version, err := vm.Version(ctx, program)
+	if err != nil {
+		return nil, err
+	}
+	build, err := vm.Build(program)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +59,10 @@ func NewQEMU(ctx context.Context, program, dir string, verbose func(msg string))
 	if err != nil {
 		return nil, err
 	}
-	q := &QEMU{program: program, version: version, dir: dir, cpus: cpus, verbose: verbose, proofs: map[vm.Accel]error{}}
+	q := &QEMU{
+		program: program, version: version, build: build, dir: filepath.Join(o.Cache, "host"), cpus: cpus,
+		seed: o.Seed, verbose: o.Verbose, proofs: map[vm.Accel]error{},
+	}
 	sandbox, err := vm.HasSandbox(ctx, program)
 	if err != nil {
 		return nil, err
@@ -49,7 +70,21 @@ func NewQEMU(ctx context.Context, program, dir string, verbose func(msg string))
 	if sandbox {
 		q.devices = []vm.Device{vm.Sandbox{}}
 	}
-	return q, nil
+	if o.Cold {
+		return q, nil
+	}
+	saves, err := vm.HasSnapshots(ctx, program)
+	if err != nil || !saves {
+		return q, err
+	}
+	q.guests, err = openSaved(o.Cache)
+	return q, err
+}
+
+// saves says whether guests on a machine are saved: their clock must stand still
+// meanwhile.
+func (q *QEMU) saves(g matrix.Guest) bool {
+	return q.guests != nil && g.Clock == string(vm.Virtual)
 }
 
 // silence is how long a guest may take to print its first line. A machine that
@@ -61,7 +96,7 @@ const defaultMachine = "q35"
 
 // Describe implements Booter. It fails where no guest could be started.
 func (q *QEMU) Describe(ctx context.Context, g matrix.Guest) (Machine, error) {
-	m := Machine{QEMU: q.version, Machine: g.Machine}
+	m := Machine{QEMU: q.version, Machine: g.Machine, Seed: cmp.Or(q.seed, vm.DefaultSeed)}
 	if m.Machine == "auto" {
 		m.Machine = defaultMachine
 	}
@@ -74,7 +109,12 @@ func (q *QEMU) Describe(ctx context.Context, g matrix.Guest) (Machine, error) {
 	if err != nil {
 		return Machine{}, err
 	}
-	v.Devices = append(v.Devices, vm.SerialPort{Name: observe.PortName, FD: 4})
+	m.Restored = q.saves(g)
+	if m.Restored {
+		v.Devices = append(v.Devices, vm.SharedMemory{FD: 4, Size: observe.ChannelSize})
+	} else {
+		v.Devices = append(v.Devices, vm.SerialPort{Name: observe.PortName, FD: 4})
+	}
 	m.Args = v.Args()
 	return m, nil
 }
@@ -111,7 +151,7 @@ func (q *QEMU) machine(g matrix.Guest, m Machine) (*vm.VM, error) {
 	}
 	return &vm.VM{
 		QEMU: q.program, Machine: m.Machine, Accel: vm.Accel(m.Accel), Clock: vm.Clock(g.Clock),
-		CPUs: g.CPUs, MemoryMB: mb, Pin: vm.AnyCPU, Devices: slices.Clone(q.devices),
+		CPUs: g.CPUs, MemoryMB: mb, Pin: vm.AnyCPU, Seed: q.seed, Devices: slices.Clone(q.devices),
 	}, nil
 }
 
@@ -120,6 +160,9 @@ func (q *QEMU) Boot(ctx context.Context, image Image) (Guest, error) {
 	m, err := q.Describe(ctx, image.Machine)
 	if err != nil {
 		return nil, err
+	}
+	if m.Restored {
+		return &restored{ctx: ctx, q: q, image: image, machine: m}, nil
 	}
 	v, err := q.machine(image.Machine, m)
 	if err != nil {
@@ -151,18 +194,23 @@ func (q *QEMU) start(ctx context.Context, g *qemuGuest, image Image) error {
 	if g.conn, err = g.vm.Port(observe.PortName); err != nil {
 		return err
 	}
-	// A guest of one CPU runs on one of the host's: unpinned, some things come
-	// out differently now and then.
-	if g.vm.CPUs == 1 {
-		cpu := q.cpus.Take()
-		g.vm.Pin = cpu
-		g.release = func() { q.cpus.Give(cpu) }
-	}
+	g.release = q.pin(g.vm)
 	if err := g.vm.Start(ctx); err != nil {
 		g.conn.Close() // never used
 		return err
 	}
 	return nil
+}
+
+// pin has a guest of one CPU run on one of the host's until release is called:
+// unpinned, some things come out differently now and then.
+func (q *QEMU) pin(v *vm.VM) (release func()) {
+	if v.CPUs != 1 {
+		return func() {}
+	}
+	cpu := q.cpus.Take()
+	v.Pin = cpu
+	return func() { q.cpus.Give(cpu) }
 }
 
 // qemuGuest is a guest in QEMU.
@@ -209,5 +257,7 @@ func (g *qemuGuest) Wait(ctx context.Context) error { return g.vm.Wait(ctx) }
 func (g *qemuGuest) Tail() []string { return g.vm.Tail() }
 
 func (g *qemuGuest) Death() string { return g.vm.Death() }
+
+func (g *qemuGuest) Came() string { return "boot" }
 
 func (g *qemuGuest) Args() []string { return g.vm.Args() }

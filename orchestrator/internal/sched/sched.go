@@ -50,10 +50,11 @@ type Scheduler struct {
 	Jobs     int      // guests at a time
 	Agent    []byte   // the static agent
 	Modules  []string // that the suite can need
-	Probes   []string // globs, as the user wrote them
-	Selected []string // names of the probes that the globs choose
+	Selected []string // names of the probes to run
 	Shuffle  *uint64  // seed, nil for the suite's own order
 	ImageDir string   // cache of image layers
+	// FreshGuest gives each probe a guest of its own.
+	FreshGuest bool
 
 	fetches chan struct{}
 	jobs    chan struct{}
@@ -137,12 +138,13 @@ func (s *Scheduler) identify(cell *results.Cell, spec Cell, m Machine) {
 	cell.Guest = results.Guest{
 		QEMU: m.QEMU, Machine: m.Machine, Accel: m.Accel, Clock: spec.Guest.Clock,
 		CPUs: spec.Guest.CPUs, Memory: spec.Guest.Memory, Agent: agentbin.Digest(s.Agent),
+		Restored: m.Restored, Fresh: s.FreshGuest, Seed: m.Seed,
 	}
 	h := sha256.New()
 	g := cell.Guest
 	for _, part := range []string{
 		fmt.Sprint(results.Schema, observe.Protocol), cell.Kernel.Digest, g.Agent, strings.Join(s.Selected, " "),
-		shuffleName(s.Shuffle), g.QEMU, strings.Join(m.Args, " "), strings.Join(spec.Variant.Args, " "),
+		shuffleName(s.Shuffle), fmt.Sprint(g.Restored, g.Fresh), g.QEMU, strings.Join(m.Args, " "), strings.Join(spec.Variant.Args, " "),
 	} {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}

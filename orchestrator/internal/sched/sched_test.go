@@ -27,7 +27,7 @@ func outcomes(c results.CellRows) string {
 
 func TestGood(t *testing.T) {
 	r := newRig(t, map[string]script{"6.1": {stream: stream(t, "6.1-cloud")}})
-	r.Probes, r.Shuffle = []string{"*"}, new(uint64)
+	r.Shuffle = new(uint64)
 	c := r.run(t.Context(), t)[0]
 	if c.Outcome != results.CellOK || c.Reason != "" || c.Console != nil {
 		t.Errorf("cell is %s, %q, with console %q", c.Outcome, c.Reason, c.Console)
@@ -48,7 +48,7 @@ func TestGood(t *testing.T) {
 	if want := []string{"fetch", "image", "boot", "suite", "stop"}; !slices.Equal(steps, want) {
 		t.Errorf("steps %q, want %q", steps, want)
 	}
-	if want := [][]string{{"/init", "run", "--probe", "*", "--shuffle", "0"}}; fmt.Sprint(r.fakes.argv) != fmt.Sprint(want) {
+	if want := [][]string{{"/init", "run", "--probe", "a/one", "--probe", "a/two", "--probe", "b/one", "--shuffle", "0"}}; fmt.Sprint(r.fakes.argv) != fmt.Sprint(want) {
 		t.Errorf("ran %q, want %q", r.fakes.argv, want)
 	}
 	for file, want := range map[string]string{
@@ -82,14 +82,24 @@ func TestEndings(t *testing.T) {
 		{
 			"panic in a probe", script{stream: inTwo, execErr: closed, death: panicked}, results.CellCrashed,
 			"the kernel died during a/two: " + panicked,
-			"a/one recorded, a/two crashed, b/one missing", 1,
+			"a/one recorded, a/two crashed, b/one recorded", 2,
 		}, {
 			"panic that looks like a good end", script{stream: inTwo, death: panicked}, results.CellCrashed,
 			"the kernel died during a/two: " + panicked,
-			"a/one recorded, a/two crashed, b/one missing", 1,
+			"a/one recorded, a/two crashed, b/one recorded", 2,
 		}, {
 			"panic in the middle of a row", script{stream: upTo(t, whole, `"row"`, 2)[:len(inTwo)+20], execErr: closed, death: panicked},
 			results.CellCrashed, "the kernel died during a/two: " + panicked,
+			"a/one recorded, a/two crashed, b/one recorded", 2,
+		}, {
+			"panic in two guests", script{stream: inTwo, execErr: closed, death: panicked, then: []script{
+				{stream: upTo(t, streamOf("1-cloud", probes[2:]), `"begin"`, 1), execErr: closed, death: "BUG: again"},
+			}}, results.CellCrashed, "the kernel died during a/two: " + panicked,
+			"a/one recorded, a/two crashed, b/one crashed", 1,
+		}, {
+			"a guest behind a panic that does not come up", script{stream: inTwo, execErr: closed, death: panicked, then: []script{
+				{readyErr: closed, death: "BUG: again"},
+			}}, results.CellCrashed, "the kernel died during a/two: " + panicked,
 			"a/one recorded, a/two crashed, b/one missing", 1,
 		}, {
 			"panic after the last probe", script{stream: upTo(t, whole, `"end"`, 3), execErr: closed, death: panicked},
@@ -166,6 +176,44 @@ func TestEndings(t *testing.T) {
 				t.Error("the guest was not stopped")
 			}
 		})
+	}
+}
+
+// A probe with a guest of its own finds nothing of the ones before it.
+func TestFreshGuests(t *testing.T) {
+	r := newRig(t, map[string]script{"1": {obeys: true, then: []script{
+		{stream: upTo(t, streamOf("1-cloud", probes[1:2]), `"begin"`, 1), execErr: errors.New("gone"), death: "Oops: "},
+	}}})
+	r.FreshGuest = true
+	c := r.run(t.Context(), t)[0]
+	if got, want := outcomes(c), "a/one recorded, a/two crashed, b/one recorded"; got != want {
+		t.Errorf("probes %s, want %s", got, want)
+	}
+	if got, want := fmt.Sprint(r.fakes.argv), "[[/init run --probe a/one] [/init run --probe a/two] [/init run --probe b/one]]"; got != want {
+		t.Errorf("ran %s, want %s", got, want)
+	}
+	var again []bool
+	for _, image := range r.fakes.images {
+		again = append(again, image.Again)
+	}
+	if fmt.Sprint(again) != "[false true true]" || !c.Guest.Fresh {
+		t.Errorf("guests began again: %v; the cell says fresh: %v", again, c.Guest.Fresh)
+	}
+}
+
+// A kernel that crashes all the time is given up before all of its probes have
+// crashed it.
+func TestCrashesAreBounded(t *testing.T) {
+	crash := func(i int) script {
+		return script{stream: upTo(t, streamOf("1-cloud", probes[i:i+1]), `"begin"`, 1), execErr: errors.New("gone"), death: "Oops: "}
+	}
+	first := crash(0)
+	first.then = []script{crash(1), crash(2)}
+	r := newRig(t, map[string]script{"1": first})
+	r.FreshGuest = true
+	r.Selected = append(slices.Clone(probes), "c/one")
+	if got, want := outcomes(r.run(t.Context(), t)[0]), "a/one crashed, a/two crashed, b/one crashed, c/one missing"; got != want {
+		t.Errorf("probes %s, want %s", got, want)
 	}
 }
 
@@ -264,6 +312,8 @@ func TestIdentity(t *testing.T) {
 		{"agent", func(r *rig, _ *Cell, _ *results.Cell, _ *Machine) { r.Agent = []byte("other") }},
 		{"probes", func(r *rig, _ *Cell, _ *results.Cell, _ *Machine) { r.Selected = r.Selected[1:] }},
 		{"order", func(r *rig, _ *Cell, _ *results.Cell, _ *Machine) { r.Shuffle = new(uint64) }},
+		{"restored", func(_ *rig, _ *Cell, _ *results.Cell, m *Machine) { m.Restored = true }},
+		{"fresh guests", func(r *rig, _ *Cell, _ *results.Cell, _ *Machine) { r.FreshGuest = true }},
 		{"QEMU", func(_ *rig, _ *Cell, _ *results.Cell, m *Machine) { m.QEMU = "9.0" }},
 		{"machine", func(_ *rig, _ *Cell, _ *results.Cell, m *Machine) { m.Args = []string{"-m", "512M"} }},
 		{"arguments", func(_ *rig, s *Cell, _ *results.Cell, _ *Machine) { s.Variant.Args = []string{"nosmp"} }},

@@ -1,0 +1,122 @@
+package sched
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ctmatrix/ctmatrix/images/kernel/store"
+)
+
+// Files of a saved guest: its memory, the state of its devices, and what it
+// printed before it was saved.
+const (
+	savedRAM     = "ram"
+	savedState   = "state"
+	savedConsole = "console"
+)
+
+// savedVersion changes when a guest that was saved before cannot be used.
+const savedVersion = "guest-1"
+
+// GuestDir is where saved guests are kept in a cache.
+func GuestDir(cache string) string { return filepath.Join(cache, "guests") }
+
+// Saved guests are kept up to a sum of their sizes, the least recently used going
+// first. One used within keptTime stays: a run may need it again.
+const (
+	keptBytes = 4 << 30
+	keptTime  = time.Hour
+)
+
+// savedGuests keeps guests that wait for a job.
+type savedGuests struct {
+	store *store.Store
+
+	mu    sync.Mutex
+	whole map[string]bool // by digest: the entries that this process has verified
+}
+
+func openSaved(cache string) (*savedGuests, error) {
+	s, err := store.Open(GuestDir(cache))
+	if err != nil {
+		return nil, err
+	}
+	return &savedGuests{store: s, whole: map[string]bool{}}, nil
+}
+
+// get returns the directory of the guest that key stands for. Where there is
+// none, or it is damaged, save makes it.
+func (s *savedGuests) get(ctx context.Context, key string, save func(ctx context.Context, dir string) error) (string, error) {
+	fill := func(ctx context.Context, dir string) (store.Filled, error) {
+		if err := save(ctx, dir); err != nil {
+			return store.Filled{}, err
+		}
+		filled, err := contents(dir)
+		if err == nil {
+			s.verified(filled.Digest)
+			err = s.store.Trim(keptBytes, time.Now().Add(-keptTime))
+		}
+		return filled, err
+	}
+	for range 2 {
+		e, err := s.store.Fill(ctx, key, fill)
+		if err != nil {
+			return "", err
+		}
+		if s.isVerified(e.Digest) {
+			return e.Dir, nil
+		}
+		err = s.store.Verify(ctx, e.Digest)
+		if err == nil {
+			s.verified(e.Digest)
+			return e.Dir, nil
+		}
+		if !errors.Is(err, store.ErrDamaged) {
+			return "", err
+		}
+		if err := s.store.Remove(e.Digest); err != nil {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("saved guest %s: damaged as soon as it is written", key)
+}
+
+func (s *savedGuests) verified(digest string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.whole[digest] = true
+}
+
+func (s *savedGuests) isVerified(digest string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.whole[digest]
+}
+
+// contents describes the files of a guest that was just saved.
+func contents(dir string) (store.Filled, error) {
+	var filled store.Filled
+	all := sha256.New()
+	for _, name := range []string{savedConsole, savedRAM, savedState} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			return filled, fmt.Errorf("look at the saved guest: %w", err)
+		}
+		sum, err := store.HashFile(filepath.Join(dir, name))
+		if err != nil {
+			return filled, fmt.Errorf("hash the saved guest: %w", err)
+		}
+		filled.Files = append(filled.Files, store.File{Name: name, Size: info.Size(), SHA256: sum})
+		io.WriteString(all, sum) // a hash takes everything
+	}
+	filled.Digest = hex.EncodeToString(all.Sum(nil))
+	return filled, nil
+}
