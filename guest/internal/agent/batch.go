@@ -75,7 +75,7 @@ var errLate = errors.New("the host left no job in time")
 // the host, and what follows must not: so the loop does nothing but look, is
 // never idle, since idle time is skipped, and the job begins at a moment that
 // was fixed before it.
-func serveChannel(c *observe.Channel, console io.Writer, batch Batch) error {
+func serveChannel(c *observe.Channel, console io.Writer, batch Batch, slack time.Duration) error {
 	if err := batch.Prepare(); err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func Serve(ctx context.Context, console io.Writer, batch Batch) error {
 		return err
 	}
 	if channel != nil {
-		return serveChannel(channel, console, batch)
+		return serveChannel(channel, console, batch, slack)
 	}
 	config, err := readConfig(observe.BootPath)
 	if err != nil {

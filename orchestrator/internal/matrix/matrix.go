@@ -257,6 +257,8 @@ func (g Guest) check(key string) error {
 	switch {
 	case mb < leastMB:
 		return wrong(key+".memory", "%s: kernels need %dM or more", g.Memory, leastMB)
+	case mb > mostMB:
+		return wrong(key+".memory", "%s: a guest may have %dM or less", g.Memory, mostMB)
 	case g.CPUs < 1 || g.CPUs > 64:
 		return wrong(key+".cpus", "%d: write a number from 1 to 64", g.CPUs)
 	case g.Accel != "auto" && g.Accel != "tcg" && g.Accel != "kvm":
@@ -275,6 +277,9 @@ func (g Guest) check(key string) error {
 
 // leastMB is what the kernels tried need to boot and run the suite.
 const leastMB = 128
+
+// mostMB is far below what else is in a guest's physical memory.
+const mostMB = 32 << 10
 
 // MemoryMB is the memory in units of 2^20 bytes.
 func (g Guest) MemoryMB() (int, error) {

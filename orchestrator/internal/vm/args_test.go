@@ -20,6 +20,14 @@ func TestArgs(t *testing.T) {
 			Kernel: "vmlinuz", Initrd: "initrd", CPUs: 1, MemoryMB: 128, Append: []string{"a=b", "c"},
 			Devices: []Device{Sandbox{}, SerialPort{Name: "port.one", FD: 3}}, monitor: &monitor{4},
 		},
+		"saved": {
+			Kernel: "vmlinuz", Initrd: "initrd", RAM: &RAM{Path: "ram"}, Seed: 7,
+			Devices: []Device{SharedMemory{FD: 3, Size: 4096}}, monitor: &monitor{4},
+		},
+		"restored": {
+			RAM: &RAM{Path: "ram", Private: true}, Incoming: true,
+			Devices: []Device{SharedMemory{FD: 3, Size: 4096}}, monitor: &monitor{4},
+		},
 		"host-clock": {Kernel: "vmlinuz", Initrd: "initrd", CPUs: 2},
 		"kvm":        {Kernel: "vmlinuz", Initrd: "initrd", Accel: KVM, Machine: "pc"},
 	} {
