@@ -68,7 +68,7 @@ func (a *app) showFindings(findings []finding) error {
 
 func (a *app) examine(ctx context.Context, c *matrix.Config) (findings []finding, bad bool) {
 	checks := []check{
-		{"agent", a.checkAgent}, {"qemu", a.checkQEMU}, {"emulation", a.checkTCG}, {"kvm", a.checkKVM},
+		{"agent", a.checkAgent}, {"qemu", a.checkQEMU}, {"emulation", a.checkTCG}, {"kvm", a.checkKVM}, {"saving", a.checkSaving},
 		{"memory", checkMemory}, {"cache", a.checkCache}, {"mirror", a.checkMirror},
 	}
 	for _, ch := range checks {
@@ -123,6 +123,18 @@ func (a *app) prove(ctx context.Context, accel vm.Accel, without string) (string
 		return without, proof.Reason + map[string]string{stateNote: ": software emulation is used", stateBad: ""}[without]
 	}
 	return stateOK, proof.Reason
+}
+
+// checkSaving asks whether guests can be saved, so that not every run boots them.
+func (a *app) checkSaving(ctx context.Context, _ *matrix.Config) (string, string) {
+	saves, err := vm.HasSnapshots(ctx, a.qemu)
+	if err != nil {
+		return stateNote, err.Error()
+	}
+	if !saves {
+		return stateNote, "this QEMU has no virtio-pmem: every run boots its guests"
+	}
+	return stateOK, "guests are booted once and restored after that"
 }
 
 func checkMemory(_ context.Context, c *matrix.Config) (string, string) {

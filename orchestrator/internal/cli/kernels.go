@@ -111,7 +111,7 @@ func (a *app) kernelsGC() *cobra.Command {
 	var unused time.Duration
 	cmd := &cobra.Command{
 		Use:   "gc",
-		Short: "Remove kernels that were not used for a while from the store",
+		Short: "Remove kernels and saved guests that were not used for a while",
 		Args:  a.args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.settings(cmd)
@@ -126,11 +126,17 @@ func (a *app) kernelsGC() *cobra.Command {
 			if err := os.RemoveAll(imageDir(catalog.Store().Dir())); err != nil {
 				return fmt.Errorf("remove kept images: %w", err)
 			}
-			removed, freed, err := catalog.Store().GC(cmd.Context(), time.Now().Add(-unused))
+			since := time.Now().Add(-unused)
+			removed, freed, err := catalog.Store().GC(cmd.Context(), since)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.stdout, "removed %d kernels, %s\n", len(removed), humanize.IBytes(uint64(freed)))
+			guests, err := sched.CollectGuests(cmd.Context(), catalog.Store().Dir(), since)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(a.stdout, "removed %d kernels, %s, and %d saved guests\n",
+				len(removed), humanize.IBytes(uint64(freed)), guests)
 			return err
 		},
 	}

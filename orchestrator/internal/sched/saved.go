@@ -52,6 +52,17 @@ func openSaved(cache string) (*savedGuests, error) {
 	return &savedGuests{store: s, whole: map[string]bool{}}, nil
 }
 
+// CollectGuests removes the saved guests of a cache that nobody used since a time,
+// and what is damaged. It returns how many those were.
+func CollectGuests(ctx context.Context, cache string, unusedSince time.Time) (int, error) {
+	s, err := openSaved(cache)
+	if err != nil {
+		return 0, err
+	}
+	removed, _, err := s.store.GC(ctx, unusedSince)
+	return len(removed), err
+}
+
 // get returns the directory of the guest that key stands for. Where there is
 // none, or it is damaged, save makes it.
 func (s *savedGuests) get(ctx context.Context, key string, save func(ctx context.Context, dir string) error) (string, error) {
