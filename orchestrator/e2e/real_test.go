@@ -91,13 +91,35 @@ func TestRealFounding(t *testing.T) {
 		}
 	}
 
-	// The same kernels give the same table, in whatever order they are asked.
-	shuffled, _ := run(t, "--shuffle=7")
-	for i, cell := range shuffled.Cells {
-		if diff := cmp.Diff(ordered.Cells[i].Rows, cell.Rows); diff != "" {
-			t.Errorf("%s: rows in another order of probes (-ordered +shuffled):\n%s", cell.Kernel.Label, diff)
+	// The same kernels give the same table: in whatever order they are asked,
+	// whether their guests were booted or restored, and whatever chance did when
+	// they booted.
+	for _, args := range [][]string{{"--shuffle=7"}, {"--cold"}, {"--seed", "2", "--shuffle=8"}} {
+		same(t, ordered, args...)
+	}
+}
+
+// same runs the kernels again and holds every row to what it was.
+func same(t *testing.T, want *results.Run, args ...string) {
+	t.Helper()
+	got, _ := run(t, args...)
+	for i, cell := range got.Cells {
+		if diff := cmp.Diff(want.Cells[i].Rows, cell.Rows); diff != "" {
+			t.Errorf("%s: rows with %q (-before +now):\n%s", cell.Kernel.Label, args, diff)
+		}
+		if cold := slices.Contains(args, "--cold"); cell.Guest.Restored == cold {
+			t.Errorf("%s: with %q, guests were restored: %v", cell.Kernel.Label, args, cell.Guest.Restored)
 		}
 	}
+}
+
+// TestRealFreshGuests gives each probe of two families a guest of its own. None
+// may depend on what ran before it.
+func TestRealFreshGuests(t *testing.T) {
+	real(t)
+	families := []string{"--probe", "table-full", "--probe", "enable"}
+	together, _ := run(t, families...)
+	same(t, together, append(families, "--fresh-guest")...)
 }
 
 // belongs reports whether the golden lines have a value for the row.
