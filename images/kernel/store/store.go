@@ -35,7 +35,12 @@ const (
 
 // Store is a directory of entries. It may be used concurrently, by several
 // processes too.
-type Store struct{ dir string }
+type Store struct {
+	dir string
+	// Unsynced leaves it to the host when entries are on the disk. Only for what
+	// is verified before every use.
+	Unsynced bool
+}
 
 // Entry is a directory that was filled once and is only read since.
 type Entry struct {
@@ -201,8 +206,10 @@ func writeManifest(dir string, made Filled) error {
 // publish moves a finished directory to its place. Two keys may stand for the
 // same content: whoever comes second uses what is there, if it is whole.
 func (s *Store) publish(dir, digest string) error {
-	if err := syncTree(dir); err != nil {
-		return err
+	if !s.Unsynced {
+		if err := syncTree(dir); err != nil {
+			return err
+		}
 	}
 	dst := filepath.Join(s.dir, "kernels", digest)
 	if _, err := s.open(digest); err == nil {
@@ -210,6 +217,9 @@ func (s *Store) publish(dir, digest string) error {
 	}
 	for range 2 {
 		err := os.Rename(dir, dst)
+		if err == nil && s.Unsynced {
+			return nil
+		}
 		if err == nil {
 			return syncDir(filepath.Dir(dst))
 		}

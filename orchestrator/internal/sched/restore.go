@@ -123,7 +123,11 @@ func (g *restored) save(ctx context.Context, dir string) (err error) {
 	}
 	v.Kernel, v.Append = g.image.Kernel, g.image.Args
 	v.Console = io.MultiWriter(console, g.image.Console)
-	v.RAM = &vm.RAM{Path: filepath.Join(dir, savedRAM)}
+	ram, err := v.NewRAM()
+	if err != nil {
+		return err
+	}
+	defer ram.Close() // it is in memory only
 	if err := v.Ramdisk(func(w io.Writer) error { return initramfs.Assemble(w, g.image.Layers...) }); err != nil {
 		return err
 	}
@@ -146,6 +150,10 @@ func (g *restored) save(ctx context.Context, dir string) (err error) {
 	}
 	if err := errors.Join(v.Save(ctx, state), state.Close()); err != nil {
 		return err
+	}
+	v.Stop() // only then is its memory whole
+	if err := copySparse(filepath.Join(dir, savedRAM), ram); err != nil {
+		return fmt.Errorf("save a guest: %w", err)
 	}
 	g.saved = true
 	return nil

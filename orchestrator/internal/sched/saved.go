@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -49,6 +50,7 @@ func openSaved(cache string) (*savedGuests, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Unsynced = true // what a crash of the host spoils is verified, and made again
 	return &savedGuests{store: s, whole: map[string]bool{}}, nil
 }
 
@@ -130,4 +132,41 @@ func contents(dir string) (store.Filled, error) {
 	}
 	filled.Digest = hex.EncodeToString(all.Sum(nil))
 	return filled, nil
+}
+
+// sparseBlock is what copySparse looks for zeros in. A page of a guest is either
+// used or not.
+const sparseBlock = 4 << 10
+
+// copySparse writes what is in from to a new file, without the blocks of zeros:
+// of a guest's memory half is never touched.
+func copySparse(path string, from *os.File) (err error) {
+	to, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	var size int64
+	zero, buf := make([]byte, sparseBlock), make([]byte, 256*sparseBlock)
+	for {
+		n, err := from.ReadAt(buf, size)
+		for at := 0; at < n; {
+			// A run of blocks that are not zero is one write.
+			end := at
+			for end < n && !bytes.Equal(buf[end:min(end+sparseBlock, n)], zero[:min(sparseBlock, n-end)]) {
+				end = min(end+sparseBlock, n)
+			}
+			if _, err := to.WriteAt(buf[at:end], size+int64(at)); err != nil {
+				return err
+			}
+			at = end + sparseBlock
+		}
+		size += int64(n)
+		if errors.Is(err, io.EOF) {
+			return to.Truncate(size)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,5 +147,35 @@ func TestTrimKeepsWhatIsUsed(t *testing.T) {
 	}
 	if get(t, s, f); f.saved != 2 {
 		t.Error("a guest beyond the size was kept")
+	}
+}
+
+func TestCopySparse(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"nothing":     "",
+		"little":      "abc",
+		"zeros":       strings.Repeat("\x00", 3*sparseBlock+5),
+		"a hole":      "a" + strings.Repeat("\x00", 300*sparseBlock) + "b" + strings.Repeat("\x00", 2*sparseBlock),
+		"all of it":   strings.Repeat("x", 300*sparseBlock),
+		"end of zero": strings.Repeat("x", sparseBlock+1) + strings.Repeat("\x00", 10),
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, err := os.Create(filepath.Join(dir, "from"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer from.Close()
+			if _, err := from.WriteString(content); err != nil {
+				t.Fatal(err)
+			}
+			if err := copySparse(filepath.Join(dir, "to"), from); err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(filepath.Join(dir, "to"))
+			if err != nil || string(got) != content {
+				t.Errorf("%d bytes copied of %d, the same: %v, %v", len(got), len(content), string(got) == content, err)
+			}
+		})
 	}
 }

@@ -78,6 +78,9 @@ var BaseArgs = []struct{ Arg, Why string }{
 	{"no_timer_check", "the emulated timer works, checking it is slow"},
 	{"cryptomgr.notests", "the kernel's tests of its ciphers are not ours: 0.3 to 0.4 s"},
 	{"nowatchdog", "lockup detectors wake an idle guest"},
+	{"psi=0", "pressure is averaged every two seconds while anything else happens"},
+	{"cgroup_disable=memory", "its statistics are flushed every two seconds, 386 times in an idle hour of 6.1"},
+	{"mce=off", "machine checks are polled for every five minutes"},
 	{"audit=0", "audit would log what rules do"},
 	{"random.trust_cpu=on", "randomness is there at once and never waited for"},
 }

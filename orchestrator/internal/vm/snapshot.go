@@ -28,6 +28,23 @@ func (r *RAM) args(mb int) []string {
 	return []string{"-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=%s,share=%s", mb, r.Path, share)}
 }
 
+// NewRAM gives the machine a RAM file in memory, which the caller reads when QEMU
+// has ended, and closes. A file on a disk would do, but the host would write it
+// out again and again while the guest boots. Only before Start.
+func (v *VM) NewRAM() (*os.File, error) {
+	fd, err := unix.MemfdCreate("ram", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make memory for the guest: %w", err)
+	}
+	ours := os.NewFile(uintptr(fd), "ram")
+	if fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+		ours.Close()
+		return nil, fmt.Errorf("make memory for the guest: %w", err)
+	}
+	v.RAM = &RAM{Path: fmt.Sprintf("/proc/self/fd/%d", v.inherit(os.NewFile(uintptr(fd), "ram")))}
+	return ours, nil
+}
+
 // SharedMemory is a device with memory that is the inherited file FD, of Size
 // bytes, at SharedAddress. It interrupts nobody: what one side writes, the other
 // finds when it looks.
