@@ -21,7 +21,7 @@ type bars struct {
 	out      io.Writer
 	progress *mpb.Progress // nil: plain lines
 	mu       sync.Mutex
-	cells    map[int]*cellLine
+	cells    map[string]*cellLine // one for all repetitions of a cell
 	closed   bool
 }
 
@@ -33,7 +33,7 @@ type cellLine struct {
 }
 
 func (a *app) bars() *bars {
-	b := &bars{out: a.stderr, cells: map[int]*cellLine{}}
+	b := &bars{out: a.stderr, cells: map[string]*cellLine{}}
 	if isTerminal(a.stderr) {
 		b.progress = mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(24))
 	}
@@ -113,10 +113,14 @@ func (d *download) Done(err error) {
 }
 
 // State implements sched.Progress.
-func (b *bars) State(i int, cell results.Cell, state string) {
+func (b *bars) State(_ int, cell results.Cell, state string) {
 	name := cell.Kernel.Label
 	if cell.Variant != matrix.DefaultVariant {
 		name += "+" + cell.Variant
+	}
+	key := name + " " + cell.Kernel.Version
+	if cell.Repeat > 0 {
+		name += fmt.Sprintf(" run %d", cell.Repeat)
 	}
 	text := fmt.Sprintf("%-10s %s", name, state)
 	if cell.Reason != "" {
@@ -130,7 +134,10 @@ func (b *bars) State(i int, cell results.Cell, state string) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	line := b.cells[i]
+	if state == "waits" && cell.Repeat > 1 {
+		return // the one before is under way
+	}
+	line := b.cells[key]
 	if line == nil && !b.closed {
 		line = &cellLine{}
 		line.bar = b.progress.New(1, mpb.NopStyle(), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
@@ -138,7 +145,7 @@ func (b *bars) State(i int, cell results.Cell, state string) {
 			defer line.mu.Unlock()
 			return line.now
 		})))
-		b.cells[i] = line
+		b.cells[key] = line
 	}
 	if line != nil {
 		line.mu.Lock()

@@ -30,6 +30,7 @@ type runFlags struct {
 	shuffle  string
 	json     bool
 	fresh    bool
+	repeat   int
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -43,6 +44,13 @@ func (a *app) runCommand() *cobra.Command {
 		Args: a.args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd, flags) },
 	}
+	a.runFlags(cmd, &flags, 1)
+	return cmd
+}
+
+// runFlags are the flags of what runs the matrix. Cells run the given number of
+// times unless the user says otherwise.
+func (a *app) runFlags(cmd *cobra.Command, flags *runFlags, repeat int) {
 	a.settingFlags(cmd)
 	f := cmd.Flags()
 	f.StringArray("kernel", nil, "kernel to run, instead of the matrix's (may be given several times)")
@@ -56,55 +64,71 @@ func (a *app) runCommand() *cobra.Command {
 	f.BoolVar(&a.cold, "cold", false, "boot every guest, instead of restoring one that was saved")
 	f.Uint32Var(&a.seed, "seed", 0, "of all that guests draw by chance: hash seeds, keys, ports (default 1)")
 	f.BoolVar(&flags.json, "json", false, "write JSON")
-	return cmd
+	f.IntVar(&flags.repeat, "repeat", repeat, "run each kernel so many times, and tell apart what differs on the same kernel")
 }
 
-// run is a run from the settings to the table. What can go wrong without a
-// kernel is found out before anything is fetched or written.
+// run is a run from the settings to the table.
 func (a *app) run(cmd *cobra.Command, flags runFlags) error {
-	ctx, started := cmd.Context(), time.Now()
-	c, err := a.settings(cmd)
+	started := time.Now()
+	dir, err := a.measure(cmd, flags, started)
 	if err != nil {
 		return err
+	}
+	return a.report(dir, time.Since(started), flags.json)
+}
+
+// measure runs the matrix and returns the run directory. What can go wrong
+// without a kernel is found out before anything is fetched or written.
+func (a *app) measure(cmd *cobra.Command, flags runFlags, started time.Time) (string, error) {
+	ctx := cmd.Context()
+	c, err := a.settings(cmd)
+	if err != nil {
+		return "", err
+	}
+	if flags.repeat < 1 {
+		return "", usage{fmt.Errorf("--repeat=%d: write a number from 1 on", flags.repeat)}
 	}
 	seed, err := shuffleSeed(flags.shuffle)
 	if err != nil {
-		return err
+		return "", err
 	}
 	variants, err := chooseVariants(c, flags.variants)
 	if err != nil {
-		return err
+		return "", err
 	}
 	bars := a.bars()
 	defer bars.Close()
 	catalog, err := a.catalog(c, bars)
 	if err != nil {
-		return err
+		return "", err
 	}
 	s, listing, err := a.scheduler(ctx, c, catalog)
 	if err != nil {
-		return err
+		return "", err
 	}
 	s.Progress, s.Shuffle, s.FreshGuest = bars, seed, flags.fresh
 	candidates, err := sched.Resolve(ctx, catalog, c.Kernels)
 	if err != nil {
-		return refError(err)
+		return "", refError(err)
 	}
-	cells := cellsOf(c, candidates, variants)
+	if n := len(candidates) * len(variants); n*flags.repeat > results.MaxCells {
+		return "", usage{fmt.Errorf("--repeat=%d: %d cells so many times are more than %d: run fewer at a time", flags.repeat, n, results.MaxCells)}
+	}
+	cells := cellsOf(c, candidates, variants, flags.repeat)
 	s.Out, err = results.Create(flags.out, "", plan(c, cells, listing, started))
 	if err != nil {
-		return fmt.Errorf("%w: name another directory with --out", err)
+		return "", fmt.Errorf("%w: name another directory with --out", err)
 	}
 	if err := s.Run(ctx, cells); err != nil {
-		return err
+		return "", err
 	}
 	bars.Close()
 	if ctx.Err() != nil {
 		a.warn("interrupted: what had been found by then is kept")
 	} else if err := s.Out.Finish(time.Now()); err != nil {
-		return err
+		return "", err
 	}
-	return a.report(s.Out.Dir(), time.Since(started), flags.json)
+	return s.Out.Dir(), nil
 }
 
 // scheduler is one that lacks only where its results go. It fails where no guest
@@ -206,11 +230,19 @@ func chooseVariants(c *matrix.Config, names []string) ([]matrix.Variant, error) 
 	return chosen, nil
 }
 
-func cellsOf(c *matrix.Config, candidates []kernel.Candidate, variants []matrix.Variant) []sched.Cell {
+// cellsOf is every kernel under every variant, once, and then again as often as
+// it is to be repeated.
+func cellsOf(c *matrix.Config, candidates []kernel.Candidate, variants []matrix.Variant, repeat int) []sched.Cell {
 	var cells []sched.Cell
-	for _, cand := range candidates {
-		for _, v := range variants {
-			cells = append(cells, sched.Cell{Kernel: cand, Variant: v, Guest: c.GuestFor(v)})
+	for n := 1; n <= repeat; n++ {
+		for _, cand := range candidates {
+			for _, v := range variants {
+				cell := sched.Cell{Kernel: cand, Variant: v, Guest: c.GuestFor(v)}
+				if repeat > 1 {
+					cell.Repeat = n
+				}
+				cells = append(cells, cell)
+			}
 		}
 	}
 	return cells
@@ -223,7 +255,7 @@ func plan(c *matrix.Config, cells []sched.Cell, listing *observe.Listing, starte
 	}
 	for _, spec := range cells {
 		cell := sched.Planned(spec)
-		p.Cells = append(p.Cells, results.Planned{Kernel: cell.Kernel, Variant: cell.Variant})
+		p.Cells = append(p.Cells, results.Planned{Kernel: cell.Kernel, Variant: cell.Variant, Repeat: cell.Repeat})
 		if !slices.Contains(p.Selection.Variants, cell.Variant) {
 			p.Selection.Variants = append(p.Selection.Variants, cell.Variant)
 		}

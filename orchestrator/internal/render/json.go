@@ -16,13 +16,14 @@ const ReportSchema = 1
 // Report is what JSON writes. Kernels are referred to by their label, which is
 // unique in a report. Lists are never null.
 type Report struct {
-	Schema  int      `json:"schema"`
-	Columns []Column `json:"columns"` // oldest first
-	Changes []Change `json:"changes"` // by row
-	Residue []Gap    `json:"residue"` // what could not be compared
-	Counts  Counts   `json:"counts"`
-	Elapsed float64  `json:"elapsed_s,omitempty"` // of the run
-	Dir     string   `json:"dir,omitempty"`       // the run directory
+	Schema   int        `json:"schema"`
+	Columns  []Column   `json:"columns"`  // oldest first
+	Changes  []Change   `json:"changes"`  // by row
+	Unstable []Unstable `json:"unstable"` // what differs on the same kernel, by row
+	Residue  []Gap      `json:"residue"`  // what could not be compared
+	Counts   Counts     `json:"counts"`
+	Elapsed  float64    `json:"elapsed_s,omitempty"` // of the run
+	Dir      string     `json:"dir,omitempty"`       // the run directory
 }
 
 // Column is one cell of the run.
@@ -33,6 +34,7 @@ type Column struct {
 	Guest   results.Guest       `json:"guest"`
 	Outcome results.CellOutcome `json:"outcome"`
 	Reason  string              `json:"reason,omitempty"`
+	Runs    int                 `json:"runs"` // how often it ran
 	// Before is the label of the kernel that this one is compared with.
 	Before string `json:"before,omitempty"`
 }
@@ -73,24 +75,44 @@ type Gap struct {
 	Console []string     `json:"console,omitempty"` // of a cell: its last lines
 }
 
+// Unstable is one row, or one probe as a whole, that differs on the same kernel.
+type Unstable struct {
+	Probe   string     `json:"probe"`
+	Row     string     `json:"row,omitempty"` // empty for a probe as a whole
+	Columns []Unsteady `json:"columns"`
+}
+
+// Unsteady is what was seen on one kernel, the most common first.
+type Unsteady struct {
+	Column string  `json:"column"`
+	Seen   []Times `json:"seen"`
+}
+
+// Times is a value and how often it was seen.
+type Times struct {
+	Value
+	Times int `json:"times"`
+}
+
 // Counts sum a report up.
 type Counts struct {
-	Kernels int `json:"kernels"`
-	Cells   int `json:"cells"`
-	Failed  int `json:"failed_cells"`
-	Probes  int `json:"probes"`
-	Rows    int `json:"rows"`
-	Changes int `json:"changes"`
-	Broken  int `json:"broken"`  // probes times cells, as are the next two
-	Crashed int `json:"crashed"` //
-	Missing int `json:"missing"` // not counting those of cells that failed
+	Kernels  int `json:"kernels"`
+	Cells    int `json:"cells"`
+	Failed   int `json:"failed_cells"`
+	Probes   int `json:"probes"`
+	Rows     int `json:"rows"`
+	Changes  int `json:"changes"`
+	Broken   int `json:"broken"`   // probes times cells, as are the next two
+	Crashed  int `json:"crashed"`  //
+	Missing  int `json:"missing"`  // not counting those of cells that failed
+	Unstable int `json:"unstable"` // rows, and probes as a whole, of any kernel
 }
 
 // JSON writes the same as Text for a program: one Report.
 func JSON(w io.Writer, t *table.Table, s Summary) error {
 	changes := t.Changes()
 	rep := Report{
-		Schema: ReportSchema, Columns: []Column{}, Changes: []Change{}, Residue: []Gap{},
+		Schema: ReportSchema, Columns: []Column{}, Changes: []Change{}, Unstable: []Unstable{}, Residue: []Gap{},
 		Counts: countTable(t, len(changes)), Elapsed: s.Elapsed.Seconds(), Dir: s.Dir,
 	}
 	for _, c := range t.Columns {
@@ -98,6 +120,9 @@ func JSON(w io.Writer, t *table.Table, s Summary) error {
 	}
 	for _, c := range changes {
 		rep.Changes = append(rep.Changes, changeOf(t, c))
+	}
+	for _, u := range t.Unstable {
+		rep.Unstable = append(rep.Unstable, unstableOf(t, u))
 	}
 	rep.Residue = gapsOf(t)
 	return encode(w, rep)
@@ -113,7 +138,7 @@ func encode(w io.Writer, v any) error {
 func columnOf(t *table.Table, c table.Column) Column {
 	out := Column{
 		Label: c.Label, Kernel: c.Kernel, Variant: c.Variant, Guest: c.Guest,
-		Outcome: c.Outcome, Reason: c.Reason,
+		Outcome: c.Outcome, Reason: c.Reason, Runs: c.Runs,
 	}
 	if c.Parent >= 0 {
 		out.Before = t.Columns[c.Parent].Label
@@ -133,6 +158,21 @@ func changeOf(t *table.Table, c table.Change) Change {
 	}
 	for i, v := range c.Row.Values {
 		out.Values = append(out.Values, valueOf(t.Columns[i].Label, v))
+	}
+	return out
+}
+
+func unstableOf(t *table.Table, u table.UnstableRow) Unstable {
+	out := Unstable{Probe: u.Probe}
+	if u.Row != u.Probe {
+		out.Row = u.Row
+	}
+	for _, c := range u.Columns {
+		at := Unsteady{Column: t.Columns[c.Column].Label}
+		for _, s := range c.Seen {
+			at.Seen = append(at.Seen, Times{valueOf(at.Column, s.Value), len(s.In)})
+		}
+		out.Columns = append(out.Columns, at)
 	}
 	return out
 }
@@ -172,7 +212,7 @@ func labelsOf(t *table.Table, columns []int) []string {
 }
 
 func countTable(t *table.Table, changes int) Counts {
-	n := Counts{Cells: len(t.Columns), Probes: len(t.Probes), Rows: len(t.Rows), Changes: changes}
+	n := Counts{Cells: len(t.Columns), Probes: len(t.Probes), Rows: len(t.Rows), Changes: changes, Unstable: len(t.Unstable)}
 	kernels := map[results.Kernel]bool{}
 	for _, c := range t.Columns {
 		kernels[c.Kernel] = true

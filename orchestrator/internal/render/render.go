@@ -22,14 +22,15 @@ type Summary struct {
 	Dir     string        // where the results are; "" where nowhere
 }
 
-// Text writes what differs between neighbouring kernels of t, what could not be
-// compared, and a line of counts. Of what is equal it says nothing.
+// Text writes what differs between neighbouring kernels of t, what differs on
+// the same kernel, what could not be compared, and a line of counts. Of what is equal it says nothing.
 func Text(w io.Writer, t *table.Table, s Summary, o Options) error {
 	r := newReport(t, o)
 	groups, residue := t.Groups(), t.Residue()
 	r.kernels()
 	r.blocks(r.items(groups))
 	r.verdict(groups, residue)
+	r.unstable(residue.Unstable)
 	r.residue(residue)
 	r.unsupported()
 	changes := 0

@@ -29,15 +29,13 @@ func newReport(t *table.Table, o Options) *report {
 func (r *report) items(groups []table.Group) []item {
 	var out []item
 	for _, g := range groups {
-		l := look{
-			where: r.boundaryNames(g.Boundaries), note: r.skippedText(g.Boundaries),
-			rank: 1 + g.Boundaries[0].To,
-		}
+		l := look{where: r.boundaryNames(g.Boundaries), rank: 1 + g.Boundaries[0].To}
 		for _, run := range g.Runs {
 			l.heads = append(l.heads, r.runName(run))
 		}
 		for _, c := range g.Changes {
 			it := item{probe: g.Probe, label: rowLabel(c.Row), look: l}
+			it.look.note = r.skippedText(c)
 			if c.Whole() {
 				it.look.rank = 0
 			}
@@ -102,16 +100,29 @@ func (r *report) runName(run []int) string {
 	return r.label(run[0]) + " … " + r.label(run[len(run)-1])
 }
 
-func (r *report) skippedText(bs []table.Boundary) string {
+// skippedText names the kernels that a change passes over, and why.
+func (r *report) skippedText(c table.Change) string {
 	var columns []int
-	for _, b := range bs {
+	for _, b := range c.Boundaries {
 		columns = append(columns, b.Skipped...)
 	}
-	if len(columns) == 0 {
-		return ""
-	}
 	slices.Sort(columns)
-	return "no answer from " + r.labels(slices.Compact(columns))
+	var silent, unstable []int
+	for _, col := range slices.Compact(columns) {
+		if c.Row.Values[col].Status == table.Unstable {
+			unstable = append(unstable, col)
+		} else {
+			silent = append(silent, col)
+		}
+	}
+	var parts []string
+	if len(silent) > 0 {
+		parts = append(parts, "no answer from "+r.labels(silent))
+	}
+	if len(unstable) > 0 {
+		parts = append(parts, "unstable on "+r.labels(unstable))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // kernels writes the columns of the table, oldest first.
@@ -119,13 +130,40 @@ func (r *report) kernels() {
 	g := grid{}
 	for _, c := range r.t.Columns {
 		k := c.Kernel
-		state := span{dim, strings.Join(c.Warnings, "; ")}
+		state := span{dim, r.remarks(c)}
 		if c.Outcome != results.CellOK {
 			state = span{bad, string(c.Outcome)}
 		}
 		g.add(span{strong, c.Label}, span{plain, k.Version}, span{plain, k.Release}, span{dim, k.Ref}, state)
 	}
 	g.write(r.p)
+}
+
+// remarks are what a reader should know of a column's run: how often it ran, on
+// which clock if not on the usual, and warnings.
+func (r *report) remarks(c table.Column) string {
+	var parts []string
+	if c.Runs > 1 {
+		parts = append(parts, count(c.Runs, "run"))
+	}
+	if clock := c.Guest.Clock; clock != "" && (clock != usualClock || r.clocks() > 1) {
+		parts = append(parts, clock+" clock")
+	}
+	return strings.Join(append(parts, c.Warnings...), "; ")
+}
+
+// usualClock is the one that goes without saying.
+const usualClock = "virtual"
+
+// clocks counts the clocks of all columns.
+func (r *report) clocks() int {
+	seen := map[string]bool{}
+	for _, c := range r.t.Columns {
+		if c.Guest.Clock != "" {
+			seen[c.Guest.Clock] = true
+		}
+	}
+	return len(seen)
 }
 
 // verdict says in a sentence what a reader who sees no block must know.
@@ -153,7 +191,7 @@ func (r *report) verdict(groups []table.Group, residue table.Residue) {
 
 // residue writes what could not be compared.
 func (r *report) residue(residue table.Residue) {
-	if residue.Empty() {
+	if len(residue.Cells)+len(residue.Probes)+len(residue.Absent) == 0 {
 		return
 	}
 	r.p.blank()
@@ -268,6 +306,9 @@ func (r *report) counts(changes int, s Summary) {
 	}
 	if n.Missing > 0 {
 		parts = append(parts, fmt.Sprintf("%d missing", n.Missing))
+	}
+	if n.Unstable > 0 {
+		parts = append(parts, fmt.Sprintf("%d unstable", n.Unstable))
 	}
 	if n.Failed > 0 {
 		parts = append(parts, count(n.Failed, "cell")+" incomplete")

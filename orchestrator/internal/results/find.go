@@ -12,7 +12,8 @@ import (
 // Find returns the run that arg names, as a user writes it: the path of a run
 // directory or of a cell's directory in one, the name of one below root,
 // "latest", or a kernel of the latest run, by ref, label, version or release.
-// A cell or a kernel gives a Run with only the cells that it names.
+// A cell or a kernel gives a Run with only the cells that it names: of a kernel
+// all its repetitions, of a cell's directory that one.
 func Find(root, arg string) (*Run, error) {
 	if arg == "" {
 		return nil, fmt.Errorf("%w: the name is empty", ErrNotFound)
@@ -67,7 +68,9 @@ func (r *Run) only(arg string, match func(CellRows) bool) (*Run, error) {
 		if match(c) {
 			out.Cells = append(out.Cells, c)
 		}
-		have = append(have, c.Dir)
+		if c.Repeat < 2 {
+			have = append(have, c.Dir)
+		}
 	}
 	if len(out.Cells) == 0 {
 		return nil, fmt.Errorf("%w: %s is neither a run directory nor one of %s, the cells of %s",

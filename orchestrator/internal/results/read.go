@@ -14,11 +14,13 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
+// MaxCells is how many cells a run may have.
+const MaxCells = 10000
+
 // Bounds on what Open reads of one run.
 const (
-	maxJSON  = 64 << 20  // bytes in run.json or cell.json
-	maxRows  = 256 << 20 // bytes in rows.jsonl
-	maxCells = 10000
+	maxJSON = 64 << 20  // bytes in run.json or cell.json
+	maxRows = 256 << 20 // bytes in rows.jsonl
 )
 
 // Open reads a run directory. It is held to bounds and believed in nothing:
@@ -49,7 +51,7 @@ func openCell(dir string, planned Planned) (CellRows, error) {
 	data, err := readBounded(path, maxJSON)
 	if errors.Is(err, fs.ErrNotExist) {
 		return CellRows{Dir: planned.Dir, Cell: Cell{
-			ID: planned.ID, Kernel: planned.Kernel, Variant: planned.Variant,
+			ID: planned.ID, Kernel: planned.Kernel, Variant: planned.Variant, Repeat: planned.Repeat,
 			Outcome: CellMissing, Reason: "has not been run",
 		}}, nil
 	}
@@ -59,6 +61,9 @@ func openCell(dir string, planned Planned) (CellRows, error) {
 	c := CellRows{Dir: planned.Dir}
 	if c.Cell, err = parseCell(data); err != nil {
 		return CellRows{}, inFile(path, data, err)
+	}
+	if c.Repeat != planned.Repeat {
+		return CellRows{}, &FileError{Path: path, Err: fmt.Errorf("repetition %d, planned as %d", c.Repeat, planned.Repeat)}
 	}
 	path = filepath.Join(dir, planned.Dir, RowsFile)
 	if data, err = readBounded(path, maxRows); err != nil {
@@ -148,13 +153,16 @@ func parsePlan(data []byte) (Plan, error) {
 	if err := strict(data, &plan); err != nil {
 		return Plan{}, err
 	}
-	if len(plan.Cells) > maxCells {
-		return Plan{}, fmt.Errorf("%d cells, more than %d", len(plan.Cells), maxCells)
+	if len(plan.Cells) > MaxCells {
+		return Plan{}, fmt.Errorf("%d cells, more than %d", len(plan.Cells), MaxCells)
 	}
 	seen := map[string]bool{}
 	for _, c := range plan.Cells {
 		if c.Dir == "" || c.Dir != safeBytes(c.Dir) {
 			return Plan{}, fmt.Errorf("%q cannot name a cell's directory", c.Dir)
+		}
+		if c.Repeat < 0 {
+			return Plan{}, fmt.Errorf("cell %s: repetition %d", c.Dir, c.Repeat)
 		}
 		if seen[c.Dir] {
 			return Plan{}, fmt.Errorf("cell directory %s twice", c.Dir)

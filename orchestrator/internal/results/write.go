@@ -207,7 +207,8 @@ func replace(path string, data []byte) (err error) {
 }
 
 // nameCells gives each cell a directory name that is safe on any file system
-// and says which kernel and variant it is.
+// and says which kernel, variant and repetition it is: "6.1.192", then
+// "6.1.192_r2", and "6.1.192_2" for another kernel of that label.
 func nameCells(cells []Planned) {
 	used := map[string]bool{}
 	for i := range cells {
@@ -216,6 +217,9 @@ func nameCells(cells []Planned) {
 		name := safeName(cmp.Or(k.Label, k.Release, k.Version, k.Ref, "kernel"))
 		if v := safeName(c.Variant); v != "" && v != "default" {
 			name += "+" + v
+		}
+		if c.Repeat > 1 {
+			name += fmt.Sprintf("_r%d", c.Repeat)
 		}
 		c.Dir = name
 		for n := 2; used[strings.ToLower(c.Dir)]; n++ {

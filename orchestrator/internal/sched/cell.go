@@ -61,6 +61,7 @@ func (s *Scheduler) phases(ctx context.Context, i int, c *collector, spec Cell) 
 		return failed(ctx, err)
 	}
 	defer s.give()
+	spec.turn()
 	s.Progress.State(i, *c.cell, "boots")
 	machine, err := s.Booter.Describe(ctx, spec.Guest)
 	if err != nil {

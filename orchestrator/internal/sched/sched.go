@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -24,6 +25,9 @@ type Cell struct {
 	Kernel  kernel.Candidate
 	Variant matrix.Variant
 	Guest   matrix.Guest // the variant's machine
+	Repeat  int          // which of several runs of the same, from 1; 0 where there is one
+
+	turn func() // called when it has a place among the jobs
 }
 
 // Fetcher gets a kernel's files. A kernel.Catalog is one.
@@ -64,17 +68,21 @@ type Scheduler struct {
 const fetchesAtOnce = 2
 
 // Run runs every cell and returns when all have ended and nothing of theirs is
-// left running. Its error joins what could not be written down, not how cells
+// left running. A repetition begins when all cells of the one before have. Its error joins what could not be written down, not how cells
 // fared. When ctx ends, guests are stopped and cells that did not end are
 // missing.
 func (s *Scheduler) Run(ctx context.Context, cells []Cell) error {
 	s.fetches = make(chan struct{}, fetchesAtOnce)
 	s.jobs = make(chan struct{}, s.Jobs)
+	order := newPasses(cells)
 	var group multierror.Group
 	for i, spec := range cells {
 		group.Go(func() error {
 			cell := Planned(spec)
 			s.Progress.State(i, cell, "waits")
+			order.wait(ctx, spec.Repeat)
+			spec.turn = sync.OnceFunc(func() { order.turn(spec.Repeat) })
+			defer spec.turn()
 			err := s.run(ctx, i, &cell, spec)
 			s.Progress.State(i, cell, string(cell.Outcome))
 			return err
@@ -106,6 +114,7 @@ func Planned(spec Cell) results.Cell {
 			Flavour: k.Flavour, Arch: k.Arch, Source: k.Source, Verified: k.Verified,
 		},
 		Variant:  spec.Variant.Name,
+		Repeat:   spec.Repeat,
 		Outcome:  results.CellMissing,
 		Warnings: k.Warnings,
 	}

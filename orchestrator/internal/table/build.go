@@ -1,7 +1,7 @@
 package table
 
 import (
-	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
@@ -9,74 +9,75 @@ import (
 )
 
 // New lays out cells. Heads may be empty; they only describe probes. A row
-// whose probe was not recorded in its cell is left out.
+// whose probe was not recorded in its cell is left out. The repetitions of a
+// kernel under a variant are one column; what differs between them is unstable.
 func New(cells []results.CellRows, heads []observe.Head) *Table {
 	cells = slices.Clone(cells)
 	sortCells(cells)
-	t := &Table{Heads: heads}
+	columns := gather(cells)
+	t := &Table{Heads: heads, Unstable: unstable(columns)}
 	lanes := map[string]int{}
-	for i, label := range labels(cells) {
-		lane, ok := lanes[cells[i].Variant]
+	var whole []results.Cell
+	for _, c := range columns {
+		whole = append(whole, c.cell())
+	}
+	for i, label := range labels(whole) {
+		lane, ok := lanes[whole[i].Variant]
 		if !ok {
 			lane = len(lanes)
-			lanes[cells[i].Variant] = lane
+			lanes[whole[i].Variant] = lane
 		}
-		t.Columns = append(t.Columns, Column{Cell: cells[i].Cell, Label: label, Lane: lane, Parent: -1})
+		t.Columns = append(t.Columns, Column{
+			Cell: whole[i], Runs: len(columns[i].cells), Label: label, Lane: lane, Parent: -1,
+		})
 	}
 	for _, e := range t.Edges() {
 		t.Columns[e.To].Parent = e.From
 	}
-	outcomes := t.layProbes(cells)
-	t.layRows(cells, outcomes)
+	outcomes := t.layProbes(columns)
+	t.layRows(columns, outcomes)
 	return t
 }
 
 // layProbes fills t.Probes and returns the outcomes by probe.
-func (t *Table) layProbes(cells []results.CellRows) map[string][]Value {
+func (t *Table) layProbes(columns []repeated) map[string][]Value {
 	outcomes := map[string][]Value{}
-	for col, c := range cells {
-		for _, p := range c.Probes {
-			if outcomes[p.Name] == nil {
-				outcomes[p.Name] = make([]Value, len(cells))
-				t.Probes = append(t.Probes, Probe{Name: p.Name, Outcomes: outcomes[p.Name]})
-			}
-			v := Value{Status: Status(p.Outcome), Text: p.Reason}
-			if p.Outcome == observe.Recorded {
-				v.Text = "" // two recorded probes are the same
-			}
-			outcomes[p.Name][col] = v
-		}
-	}
-	for _, values := range outcomes {
-		for i := range values {
-			if values[i].Status == "" {
-				values[i] = Value{Status: Missing}
+	for _, c := range columns {
+		for _, cell := range c.cells {
+			for _, p := range cell.Probes {
+				if outcomes[p.Name] == nil {
+					outcomes[p.Name] = make([]Value, len(columns))
+				}
 			}
 		}
 	}
-	slices.SortFunc(t.Probes, func(a, b Probe) int { return cmp.Compare(a.Name, b.Name) })
+	for _, name := range slices.Sorted(maps.Keys(outcomes)) {
+		for col, c := range columns {
+			outcomes[name][col] = c.outcome(name)
+		}
+		t.Probes = append(t.Probes, Probe{Name: name, Outcomes: outcomes[name]})
+	}
 	return outcomes
 }
 
 // layRows fills t.Rows.
-func (t *Table) layRows(cells []results.CellRows, outcomes map[string][]Value) {
-	index := map[string]int{}
-	for col, c := range cells {
-		for _, row := range c.Rows {
-			probe := row.Probe()
-			if len(outcomes[probe]) == 0 || outcomes[probe][col].Status != Recorded {
+func (t *Table) layRows(columns []repeated, outcomes map[string][]Value) {
+	values := map[string][]Value{}
+	for col, c := range columns {
+		for name, seen := range c.rows {
+			probe := observe.Row{Name: name}.Probe()
+			if outcomes[probe][col].Status != Recorded {
 				continue
 			}
-			at, ok := index[row.Name]
-			if !ok {
-				at = len(t.Rows)
-				index[row.Name] = at
-				t.Rows = append(t.Rows, Row{Name: row.Name, Probe: probe, Values: absent(outcomes[probe])})
+			if values[name] == nil {
+				values[name] = absent(outcomes[probe])
 			}
-			t.Rows[at].Values[col] = Value{Status: Recorded, Kind: row.Kind, Text: row.Value}
+			values[name][col] = settled(seen)
 		}
 	}
-	slices.SortFunc(t.Rows, func(a, b Row) int { return cmp.Compare(a.Name, b.Name) })
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		t.Rows = append(t.Rows, Row{Name: name, Probe: observe.Row{Name: name}.Probe(), Values: values[name]})
+	}
 }
 
 // absent returns the values of a row that no column has recorded yet.

@@ -148,6 +148,8 @@ type Residue struct {
 	Cells  []int        `json:"cells"`  // columns whose outcome is not ok
 	Probes []Unanswered `json:"probes"` // without those that never ran because their cell is not ok
 	Absent []AbsentRow  `json:"absent"`
+	// Unstable is apart from the rest: there are answers, but too many.
+	Unstable []UnstableRow `json:"unstable"`
 }
 
 // Unanswered is a probe that gave no behaviour in some columns, for one reason.
@@ -165,11 +167,11 @@ type AbsentRow struct {
 }
 
 // Empty reports whether everything could be compared.
-func (r Residue) Empty() bool { return len(r.Cells)+len(r.Probes)+len(r.Absent) == 0 }
+func (r Residue) Empty() bool { return len(r.Cells)+len(r.Probes)+len(r.Absent)+len(r.Unstable) == 0 }
 
 // Residue is what could not be compared.
 func (t *Table) Residue() Residue {
-	var r Residue
+	r := Residue{Unstable: t.Unstable}
 	for i, c := range t.Columns {
 		if c.Outcome != results.CellOK {
 			r.Cells = append(r.Cells, i)
@@ -195,7 +197,7 @@ func (t *Table) Residue() Residue {
 func (t *Table) unanswered(p Probe) []Unanswered {
 	var out []Unanswered
 	for i, v := range p.Outcomes {
-		if v.Status.Behaviour() || v.Status == Missing && t.Columns[i].Outcome != results.CellOK {
+		if v.Status.Behaviour() || v.Status == Unstable || v.Status == Missing && t.Columns[i].Outcome != results.CellOK {
 			continue
 		}
 		at := slices.IndexFunc(out, func(u Unanswered) bool { return u.Status == v.Status && u.Reason == v.Text })

@@ -139,9 +139,9 @@ func compareVersions(a, b string) int {
 	return va.Compare(vb)
 }
 
-// labels names each result: the kernel's label, or as much more as it takes to
+// labels names each cell: the kernel's label, or as much more as it takes to
 // be unique.
-func labels(res []results.CellRows) []string {
+func labels(cells []results.Cell) []string {
 	type form func(results.Cell) string
 	join := func(parts ...string) string {
 		return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
@@ -155,23 +155,23 @@ func labels(res []results.CellRows) []string {
 	forms := []form{short, full, flavour(short), flavour(full), arch(flavour(full))}
 
 	variants := map[string]bool{}
-	for _, r := range res {
-		variants[r.Cell.Variant] = true
+	for _, c := range cells {
+		variants[c.Variant] = true
 	}
-	kernels := make([]string, len(res))
-	for i := range res {
-		kernels[i] = full(res[i].Cell) // where nothing tells two apart, a number does
+	kernels := make([]string, len(cells))
+	for i := range cells {
+		kernels[i] = full(cells[i]) // where nothing tells two apart, a number does
 		for _, f := range forms {
-			if uniqueForm(res, i, f) {
-				kernels[i] = f(res[i].Cell)
+			if uniqueForm(cells, i, f) {
+				kernels[i] = f(cells[i])
 				break
 			}
 		}
 	}
 	used := map[string]int{}
-	for i, r := range res {
+	for i, c := range cells {
 		if len(variants) > 1 {
-			kernels[i] += "+" + cmp.Or(r.Cell.Variant, "default")
+			kernels[i] += "+" + cmp.Or(c.Variant, "default")
 		}
 		if used[kernels[i]]++; used[kernels[i]] > 1 {
 			kernels[i] += fmt.Sprintf("#%d", used[kernels[i]])
@@ -180,10 +180,10 @@ func labels(res []results.CellRows) []string {
 	return kernels
 }
 
-// uniqueForm reports whether f tells result i from every other of its variant.
-func uniqueForm(res []results.CellRows, i int, f func(results.Cell) string) bool {
-	for j, other := range res {
-		if j != i && other.Cell.Variant == res[i].Cell.Variant && f(other.Cell) == f(res[i].Cell) {
+// uniqueForm reports whether f tells cell i from every other of its variant.
+func uniqueForm(cells []results.Cell, i int, f func(results.Cell) string) bool {
+	for j, other := range cells {
+		if j != i && other.Variant == cells[i].Variant && f(other) == f(cells[i]) {
 			return false
 		}
 	}

@@ -14,11 +14,16 @@ type Table struct {
 	Probes  []Probe        `json:"probes"`  // by name
 	Rows    []Row          `json:"rows"`    // by name
 	Heads   []observe.Head `json:"-"`       // for the reader; may be empty
+	// Unstable are the rows that differ on the same kernel, by name.
+	Unstable []UnstableRow `json:"unstable"`
 }
 
-// Column is one cell: a kernel under a variant.
+// Column is a kernel under a variant: one cell, or all repetitions of it. Then
+// Cell is what they have in common, and its outcome is not ok if that of any of
+// them is not.
 type Column struct {
 	results.Cell
+	Runs  int    `json:"runs"`  // how many cells it is
 	Label string `json:"label"` // short and unique in its table: "6.1.192", "6.1.192-2", "6.1.192+nft"
 	// Lane numbers the variants in order of appearance. Columns of different
 	// lanes are no neighbours.
@@ -38,7 +43,8 @@ const (
 	Broken      Status = "broken"
 	Crashed     Status = "crashed"
 	Missing     Status = "missing"
-	Absent      Status = "absent" // the probe was recorded, but without this row, which other kernels have
+	Absent      Status = "absent"   // the probe was recorded, but without this row, which other kernels have
+	Unstable    Status = "unstable" // repetitions on one kernel differ; the text says in what
 )
 
 // Behaviour reports whether a value of this status is the kernel's answer, and
@@ -49,7 +55,7 @@ func (s Status) Behaviour() bool { return s == Recorded || s == Unsupported }
 type Value struct {
 	Status Status       `json:"status"`
 	Kind   observe.Kind `json:"kind,omitempty"`
-	Text   string       `json:"text,omitempty"` // recorded: the value; else: the reason
+	Text   string       `json:"text,omitempty"` // recorded: the value; unstable: the values seen; else: the reason
 }
 
 // Equal reports whether two values agree: recorded with the same kind and text,
@@ -73,7 +79,7 @@ type Row struct {
 }
 
 // Probe is one probe's outcomes, parallel to Table.Columns. Status is never
-// Absent.
+// Absent. One that differs between repetitions is Unstable, as are its rows.
 type Probe struct {
 	Name     string  `json:"name"`
 	Outcomes []Value `json:"outcomes"` // without kinds; text is the reason
