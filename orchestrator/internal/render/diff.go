@@ -61,8 +61,17 @@ func (df *difference) kernels() {
 		if x != y {
 			x += " → " + y
 		}
-		note := map[table.Match]string{table.ByRef: "the ref moved on", table.BySeries: "the only ones of the series"}[p.By]
-		g.add(span{strong, pairLabel(df.d, i)}, span{plain, x}, span{dim, note})
+		var notes []string
+		switch p.By {
+		case table.ByRef:
+			notes = append(notes, "the ref moved on")
+		case table.BySeries:
+			notes = append(notes, "the only ones of the series")
+		}
+		if note := clockNote(df.d, i); note != "" {
+			notes = append(notes, note)
+		}
+		g.add(span{strong, pairLabel(df.d, i)}, span{plain, x}, span{dim, strings.Join(notes, "; ")})
 	}
 	g.write(df.p)
 	if len(df.d.OnlyA) > 0 {
@@ -71,6 +80,22 @@ func (df *difference) kernels() {
 	if len(df.d.OnlyB) > 0 {
 		df.p.para(0, dim, "only after: "+strings.Join(labelsOf(df.d.B, df.d.OnlyB), ", "))
 	}
+}
+
+// clocksReason is why a probe is not compared in a pair whose clocks differ.
+const clocksReason = "rows depend on the clock, and the clocks differ"
+
+// clockNote says that the kernels of a pair ran on different clocks, or on the
+// same unusual one.
+func clockNote(d *table.Difference, pair int) string {
+	a, b, differ := d.Clocks(pair)
+	switch {
+	case differ:
+		return "clocks differ: " + a + " and " + b
+	case a == b && a != "" && a != usualClock:
+		return a + " clock"
+	}
+	return ""
 }
 
 // items puts what differs into words: pairs that differ alike are one item.
@@ -172,7 +197,7 @@ func (df *difference) residue() {
 	df.uncompared()
 }
 
-// uncompared lists probes by where and why.
+// uncompared lists probes, and rows, by where and why.
 func (df *difference) uncompared() {
 	type why struct{ where, reason string }
 	var order []why
@@ -183,10 +208,13 @@ func (df *difference) uncompared() {
 			where = append(where, pairLabel(df.d, p))
 		}
 		w := why{strings.Join(where, ", "), "before " + valueText(u.Old) + "; after " + valueText(u.New)}
+		if u.Clocks {
+			w.reason = clocksReason
+		}
 		if names[w] == nil {
 			order = append(order, w)
 		}
-		names[w] = append(names[w], u.Probe)
+		names[w] = append(names[w], cmp.Or(u.Row, u.Probe))
 	}
 	g := grid{indent: 2}
 	for _, w := range order {

@@ -27,12 +27,14 @@ type DiffPair struct {
 	Before    DiffSide    `json:"before"`
 	After     DiffSide    `json:"after"`
 	MatchedBy table.Match `json:"matched_by"`
+	Note      string      `json:"note,omitempty"` // of clocks that differ, or are not the usual
 }
 
 // DiffSide is one kernel of a pair.
 type DiffSide struct {
 	Kernel  results.Kernel      `json:"kernel"`
 	Variant string              `json:"variant"`
+	Clock   string              `json:"clock,omitempty"`
 	Outcome results.CellOutcome `json:"outcome"`
 	Reason  string              `json:"reason,omitempty"`
 }
@@ -51,11 +53,13 @@ type DiffValue struct {
 	After  Value  `json:"after"`
 }
 
-// DiffGap is a probe that could not be compared.
+// DiffGap is a probe that could not be compared, or a row that is unstable.
 type DiffGap struct {
 	Probe  string   `json:"probe"`
+	Row    string   `json:"row,omitempty"`
 	Pairs  []string `json:"pairs"`
-	Before Value    `json:"before"` // in the first of the pairs
+	Reason string   `json:"reason,omitempty"` // where the values do not tell it
+	Before Value    `json:"before"`           // in the first of the pairs
 	After  Value    `json:"after"`
 }
 
@@ -69,7 +73,7 @@ func DiffJSON(w io.Writer, d *table.Difference) error {
 	}
 	for i, p := range d.Pairs {
 		rep.Pairs = append(rep.Pairs, DiffPair{
-			Label: pairLabel(d, i), MatchedBy: p.By,
+			Label: pairLabel(d, i), MatchedBy: p.By, Note: clockNote(d, i),
 			Before: sideOf(d.A.Columns[p.A]), After: sideOf(d.B.Columns[p.B]),
 		})
 	}
@@ -87,7 +91,10 @@ func DiffJSON(w io.Writer, d *table.Difference) error {
 	}
 	for _, u := range d.Residue {
 		v := valuesOf(d, u.Pairs[0], u.Old, u.New)
-		gap := DiffGap{Probe: u.Probe, Before: v.Before, After: v.After}
+		gap := DiffGap{Probe: u.Probe, Row: u.Row, Before: v.Before, After: v.After}
+		if u.Clocks {
+			gap.Reason = clocksReason
+		}
 		for _, p := range u.Pairs {
 			gap.Pairs = append(gap.Pairs, pairLabel(d, p))
 		}
@@ -97,7 +104,7 @@ func DiffJSON(w io.Writer, d *table.Difference) error {
 }
 
 func sideOf(c table.Column) DiffSide {
-	return DiffSide{Kernel: c.Kernel, Variant: c.Variant, Outcome: c.Outcome, Reason: c.Reason}
+	return DiffSide{Kernel: c.Kernel, Variant: c.Variant, Clock: c.Guest.Clock, Outcome: c.Outcome, Reason: c.Reason}
 }
 
 func valuesOf(d *table.Difference, pair int, old, new table.Value) DiffValue {

@@ -200,6 +200,9 @@ func gapsOf(t *table.Table) []Gap {
 	for _, a := range residue.Absent {
 		out = append(out, Gap{Columns: labelsOf(t, a.Columns), Row: a.Row, Status: table.Absent})
 	}
+	for _, c := range residue.Clocks {
+		out = append(out, Gap{Columns: labelsOf(t, []int{c.From, c.To}), Probe: c.Probe, Reason: clocksReason})
+	}
 	return out
 }
 

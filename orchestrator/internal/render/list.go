@@ -8,8 +8,8 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
-// Probes writes a list of probes: name and question, by family. A probe that is
-// asked in several places is one line.
+// Probes writes a list of probes: name and question, by family, and which depend
+// on the clock. A probe that is asked in several places is one line.
 func Probes(w io.Writer, heads []observe.Head, o Options) error {
 	p := newPrinter(o)
 	for _, f := range families(heads) {
@@ -45,7 +45,11 @@ func families(heads []observe.Head) []*family {
 			continue
 		}
 		index[full] = len(g.rows)
-		g.add(span{strong, probe + place}, span{plain, h.Question})
+		row := []span{{strong, probe + place}, {plain, h.Question}}
+		if h.Timed {
+			row = append(row, span{dim, "timed"})
+		}
+		g.add(row...)
 	}
 	return out
 }
@@ -65,6 +69,7 @@ func Probe(w io.Writer, head observe.Head, o Options) error {
 		{"sysctls", head.Sysctls},
 		{"rules", head.Rules},
 		{"needs", []string{strings.Join(head.Needs, ", ")}},
+		{"clock", []string{clockLine(head)}},
 		{"source", []string{head.Source}},
 	} {
 		label := field.name
@@ -79,6 +84,14 @@ func Probe(w io.Writer, head observe.Head, o Options) error {
 	g.write(p)
 	_, err := w.Write(p.buf.Bytes())
 	return err
+}
+
+// clockLine says of a probe that waits that its rows are of one clock.
+func clockLine(h observe.Head) string {
+	if !h.Timed {
+		return ""
+	}
+	return "waits for kernel time: its rows depend on the clock, and those of different clocks are not compared"
 }
 
 // Columns writes an aligned table under a line of headers. Where it is wider

@@ -191,7 +191,7 @@ func (r *report) verdict(groups []table.Group, residue table.Residue) {
 
 // residue writes what could not be compared.
 func (r *report) residue(residue table.Residue) {
-	if len(residue.Cells)+len(residue.Probes)+len(residue.Absent) == 0 {
+	if len(residue.Cells)+len(residue.Probes)+len(residue.Absent)+len(residue.Clocks) == 0 {
 		return
 	}
 	r.p.blank()
@@ -255,6 +255,9 @@ func gather(residue table.Residue) []unanswered {
 	}
 	for _, a := range residue.Absent {
 		add(unanswered{string(table.Absent), "recorded without a row that other kernels have", a.Columns, []string{a.Row}})
+	}
+	for _, c := range residue.Clocks {
+		add(unanswered{"clock", clocksReason, []int{c.From, c.To}, []string{c.Probe}})
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 // kernel under a variant are one column; what differs between them is unstable.
 func New(cells []results.CellRows, heads []observe.Head) *Table {
 	cells = slices.Clone(cells)
-	sortCells(cells)
+	sortCells(cells, func(c results.CellRows) results.Cell { return c.Cell })
 	columns := gather(cells)
 	t := &Table{Heads: heads, Unstable: unstable(columns)}
 	lanes := map[string]int{}

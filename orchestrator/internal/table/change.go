@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
 
@@ -85,7 +86,7 @@ func (t *Table) appendChange(out []Change, row Row, fit func(Status) bool) []Cha
 	// comparison: a change is not lost because the kernel it came with crashed.
 	c := Change{Row: row}
 	for _, e := range t.edges(columns) {
-		if !row.Values[e.From].Equal(row.Values[e.To]) {
+		if !row.Values[e.From].Equal(row.Values[e.To]) && !t.apart(row.Probe, e) {
 			c.Boundaries = append(c.Boundaries, Boundary{Edge: e, Skipped: t.skipped(e, columns)})
 		}
 	}
@@ -93,6 +94,18 @@ func (t *Table) appendChange(out []Change, row Row, fit func(Status) bool) []Cha
 		return out // variants differ, which are no neighbours
 	}
 	return append(out, c)
+}
+
+// apart reports whether an edge does not compare a probe, whose rows depend on
+// the clock, because the two kernels ran on different ones.
+func (t *Table) apart(probe string, e Edge) bool {
+	a, b := t.Columns[e.From].Guest.Clock, t.Columns[e.To].Guest.Clock
+	return a != b && a != "" && b != "" && t.timed(probe)
+}
+
+// timed reports whether a probe's rows depend on the clock.
+func (t *Table) timed(probe string) bool {
+	return slices.ContainsFunc(t.Heads, func(h observe.Head) bool { return h.Name == probe && h.Timed })
 }
 
 // skipped returns the ancestors of an edge's younger end that columns leaves
@@ -148,8 +161,16 @@ type Residue struct {
 	Cells  []int        `json:"cells"`  // columns whose outcome is not ok
 	Probes []Unanswered `json:"probes"` // without those that never ran because their cell is not ok
 	Absent []AbsentRow  `json:"absent"`
+	Clocks []Clocked    `json:"clocks"`
 	// Unstable is apart from the rest: there are answers, but too many.
 	Unstable []UnstableRow `json:"unstable"`
+}
+
+// Clocked is a probe whose rows depend on the clock, and an edge that does not
+// compare it because the clocks differ.
+type Clocked struct {
+	Probe string `json:"probe"`
+	Edge
 }
 
 // Unanswered is a probe that gave no behaviour in some columns, for one reason.
@@ -167,7 +188,9 @@ type AbsentRow struct {
 }
 
 // Empty reports whether everything could be compared.
-func (r Residue) Empty() bool { return len(r.Cells)+len(r.Probes)+len(r.Absent)+len(r.Unstable) == 0 }
+func (r Residue) Empty() bool {
+	return len(r.Cells)+len(r.Probes)+len(r.Absent)+len(r.Clocks)+len(r.Unstable) == 0
+}
 
 // Residue is what could not be compared.
 func (t *Table) Residue() Residue {
@@ -179,6 +202,11 @@ func (t *Table) Residue() Residue {
 	}
 	for _, p := range t.Probes {
 		r.Probes = append(r.Probes, t.unanswered(p)...)
+		for _, e := range t.Edges() {
+			if t.apart(p.Name, e) {
+				r.Clocks = append(r.Clocks, Clocked{Probe: p.Name, Edge: e})
+			}
+		}
 	}
 	for _, row := range t.Rows {
 		var columns []int

@@ -53,11 +53,14 @@ type DiffRow struct {
 	Differs     []bool
 }
 
-// Uncompared is a probe that one side of some pairs gives no behaviour for.
+// Uncompared is a probe or a row that one side of some pairs gives no behaviour
+// for, or that must not be compared.
 type Uncompared struct {
 	Probe    string
-	Pairs    []int // indexes of Difference.Pairs
-	Old, New Value // of the first of them
+	Row      string // of one that is unstable; "" for the probe
+	Pairs    []int  // indexes of Difference.Pairs
+	Old, New Value  // of the first of them
+	Clocks   bool   // the probe's rows depend on the clock, and the clocks differ
 }
 
 // Diff compares two tables: the same kernel under the same variant, by version,
@@ -73,6 +76,14 @@ func Diff(a, b *Table) *Difference {
 	}
 	d.compare()
 	return d
+}
+
+// Clocks returns the clocks that the two kernels of a pair ran on, and whether
+// they differ. A cell that never ran has none.
+func (d *Difference) Clocks(pair int) (a, b string, differ bool) {
+	p := d.Pairs[pair]
+	a, b = d.A.Columns[p.A].Guest.Clock, d.B.Columns[p.B].Guest.Clock
+	return a, b, a != "" && b != "" && a != b
 }
 
 // Changes counts what differs: rows that changed, vanished or are new.
@@ -147,82 +158,3 @@ func (d *Difference) compare() {
 		}
 	}
 }
-
-func (d *Difference) compareProbe(a, b Probe) {
-	for i, p := range d.Pairs {
-		d.addResidue(i, a.Name, a.Outcomes[p.A], b.Outcomes[p.B])
-	}
-	d.compareRow(Row{Name: a.Name, Probe: a.Name, Values: a.Outcomes}, b.Outcomes)
-	rowsA, rowsB := d.A.rowsOf(a.Name), d.B.rowsOf(a.Name)
-	for len(rowsA) > 0 || len(rowsB) > 0 {
-		switch {
-		case len(rowsB) == 0 || len(rowsA) > 0 && rowsA[0].Name < rowsB[0].Name:
-			d.onlyOne(&d.Vanished, rowsA[0], b.Outcomes, Pair.old, Pair.new)
-			rowsA = rowsA[1:]
-		case len(rowsA) == 0 || rowsB[0].Name < rowsA[0].Name:
-			d.onlyOne(&d.New, rowsB[0], a.Outcomes, Pair.new, Pair.old)
-			rowsB = rowsB[1:]
-		default:
-			d.compareRow(rowsA[0], rowsB[0].Values)
-			rowsA, rowsB = rowsA[1:], rowsB[1:]
-		}
-	}
-}
-
-func (p Pair) old() int { return p.A }
-func (p Pair) new() int { return p.B }
-
-// onlyOne notes a row that one side lacks, if some pair has it on the one side
-// and its probe recorded on the other.
-func (d *Difference) onlyOne(list *[]string, row Row, other []Value, mine, theirs func(Pair) int) {
-	for _, p := range d.Pairs {
-		if row.Values[mine(p)].Status == Recorded && other[theirs(p)].Status == Recorded {
-			*list = append(*list, row.Name)
-			return
-		}
-	}
-}
-
-// compareRow notes a row, or a probe as a whole, that differs in some pair.
-func (d *Difference) compareRow(a Row, b []Value) {
-	whole := a.Name == a.Probe
-	r := DiffRow{Name: a.Name, Probe: a.Probe}
-	differs := false
-	for _, p := range d.Pairs {
-		old, new := a.Values[p.A], b[p.B]
-		both := old.Status == Recorded && new.Status == Recorded
-		if whole {
-			both = old.Status.Behaviour() && new.Status.Behaviour()
-		}
-		differ := both && !old.Equal(new)
-		// A row that the other side recorded without is gone or new there.
-		differ = differ || !whole && old.Status == Recorded && new.Status == Absent
-		differ = differ || !whole && old.Status == Absent && new.Status == Recorded
-		r.Old, r.New, r.Differs = append(r.Old, old), append(r.New, new), append(r.Differs, differ)
-		differs = differs || differ
-	}
-	if differs {
-		d.Rows = append(d.Rows, r)
-	}
-}
-
-func (d *Difference) addResidue(pair int, probe string, old, new Value) {
-	p := d.Pairs[pair]
-	cells := d.A.Columns[p.A].Outcome == results.CellOK && d.B.Columns[p.B].Outcome == results.CellOK
-	if old.Status.Behaviour() && new.Status.Behaviour() {
-		return
-	}
-	if !cells && !said(old) && !said(new) {
-		return // never ran, and Cells says why
-	}
-	for i := len(d.Residue) - 1; i >= 0 && d.Residue[i].Probe == probe; i-- {
-		if u := &d.Residue[i]; u.Old == old && u.New == new {
-			u.Pairs = append(u.Pairs, pair)
-			return
-		}
-	}
-	d.Residue = append(d.Residue, Uncompared{Probe: probe, Pairs: []int{pair}, Old: old, New: new})
-}
-
-// said reports whether v tells of a failure of the probe itself.
-func said(v Value) bool { return v.Status == Broken || v.Status == Crashed }

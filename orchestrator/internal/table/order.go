@@ -83,31 +83,32 @@ func series(k results.Kernel) string {
 
 func version(k results.Kernel) string { return cmp.Or(k.Version, k.Release, k.Label, k.Ref) }
 
-// sortCells puts results in the order of columns: variants and builds in the
-// order in which they come, series by their first release, releases by version.
-func sortCells(res []results.CellRows) {
+// sortCells puts what has cells in the order of columns: variants and builds in
+// the order in which they come, series by their first release, releases by
+// version.
+func sortCells[T any](items []T, cell func(T) results.Cell) {
 	rank := map[string]int{}
-	for _, r := range res {
-		for _, key := range []string{variantKey(r.Cell), buildKey(r.Cell)} {
+	first := map[string]string{}
+	for _, item := range items {
+		c := cell(item)
+		for _, key := range []string{variantKey(c), buildKey(c)} {
 			if _, ok := rank[key]; !ok {
 				rank[key] = len(rank)
 			}
 		}
-	}
-	first := map[string]string{}
-	for _, r := range res {
-		key := seriesKey(r.Cell)
-		if v, ok := first[key]; !ok || compareVersions(version(r.Cell.Kernel), v) < 0 {
-			first[key] = version(r.Cell.Kernel)
+		key := seriesKey(c)
+		if v, ok := first[key]; !ok || compareVersions(version(c.Kernel), v) < 0 {
+			first[key] = version(c.Kernel)
 		}
 	}
-	slices.SortStableFunc(res, func(a, b results.CellRows) int {
+	slices.SortStableFunc(items, func(x, y T) int {
+		a, b := cell(x), cell(y)
 		return cmp.Or(
-			cmp.Compare(rank[variantKey(a.Cell)], rank[variantKey(b.Cell)]),
-			cmp.Compare(rank[buildKey(a.Cell)], rank[buildKey(b.Cell)]),
-			compareVersions(first[seriesKey(a.Cell)], first[seriesKey(b.Cell)]),
-			cmp.Compare(series(a.Cell.Kernel), series(b.Cell.Kernel)),
-			compareVersions(version(a.Cell.Kernel), version(b.Cell.Kernel)),
+			cmp.Compare(rank[variantKey(a)], rank[variantKey(b)]),
+			cmp.Compare(rank[buildKey(a)], rank[buildKey(b)]),
+			compareVersions(first[seriesKey(a)], first[seriesKey(b)]),
+			cmp.Compare(series(a.Kernel), series(b.Kernel)),
+			compareVersions(version(a.Kernel), version(b.Kernel)),
 		)
 	})
 }
