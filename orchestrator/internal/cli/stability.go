@@ -80,7 +80,7 @@ func (a *app) stability(flags runFlags, names []string, s render.Summary) error 
 	if err != nil {
 		return err
 	}
-	return statusOf(table.ExitStatus(trial.FlipCount(), trial.Failed()))
+	return statusOf(table.ExitStatus(trial.Totals().Flips, trial.Failed()))
 }
 
 // recordingsOf are the cells of runs, each once, however often it is named.

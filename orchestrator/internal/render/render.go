@@ -28,6 +28,7 @@ func Text(w io.Writer, t *table.Table, s Summary, o Options) error {
 	r := newReport(t, o)
 	groups, residue := t.Groups(), t.Residue()
 	r.kernels()
+	r.clocks()
 	r.blocks(r.items(groups))
 	r.verdict(groups, residue)
 	r.unstable(residue.Unstable)

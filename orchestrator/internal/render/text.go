@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -130,7 +131,7 @@ func (r *report) kernels() {
 	g := grid{}
 	for _, c := range r.t.Columns {
 		k := c.Kernel
-		state := span{dim, r.remarks(c)}
+		state := span{dim, remarks(c)}
 		if c.Outcome != results.CellOK {
 			state = span{bad, string(c.Outcome)}
 		}
@@ -139,31 +140,36 @@ func (r *report) kernels() {
 	g.write(r.p)
 }
 
-// remarks are what a reader should know of a column's run: how often it ran, on
-// which clock if not on the usual, and warnings.
-func (r *report) remarks(c table.Column) string {
-	var parts []string
-	if c.Runs > 1 {
-		parts = append(parts, count(c.Runs, "run"))
+// remarks are what a reader should know of a column's run: how often it ran, and
+// warnings.
+func remarks(c table.Column) string {
+	if c.Runs < 2 {
+		return strings.Join(c.Warnings, "; ")
 	}
-	if clock := c.Guest.Clock; clock != "" && (clock != usualClock || r.clocks() > 1) {
-		parts = append(parts, clock+" clock")
-	}
-	return strings.Join(append(parts, c.Warnings...), "; ")
+	return strings.Join(append([]string{count(c.Runs, "run")}, c.Warnings...), "; ")
 }
 
 // usualClock is the one that goes without saying.
 const usualClock = "virtual"
 
-// clocks counts the clocks of all columns.
-func (r *report) clocks() int {
-	seen := map[string]bool{}
-	for _, c := range r.t.Columns {
+// clocks says on which clock kernels ran, unless all did on the usual.
+func (r *report) clocks() {
+	columns := map[string][]int{}
+	for i, c := range r.t.Columns {
 		if c.Guest.Clock != "" {
-			seen[c.Guest.Clock] = true
+			columns[c.Guest.Clock] = append(columns[c.Guest.Clock], i)
 		}
 	}
-	return len(seen)
+	names := slices.Sorted(maps.Keys(columns))
+	switch {
+	case len(names) == 0 || len(names) == 1 && names[0] == usualClock:
+	case len(names) == 1:
+		r.p.para(0, dim, "all on the "+names[0]+" clock")
+	default:
+		for _, n := range names {
+			r.p.para(0, dim, "on the "+n+" clock: "+r.labels(columns[n]))
+		}
+	}
 }
 
 // verdict says in a sentence what a reader who sees no block must know.

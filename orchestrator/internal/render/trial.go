@@ -34,31 +34,24 @@ func StabilityText(w io.Writer, t *table.Trial, s Summary, o Options) error {
 func (tr *trial) builds() {
 	g := grid{}
 	for _, b := range tr.t.Builds {
-		flips := span{plain, count(b.FlipCount(), "flip")}
+		flips := span{plain, fmt.Sprintf("%s in %s", count(b.FlipCount(), "flip"), count(b.Values, "value"))}
 		switch n := b.FlipCount(); {
 		case !b.Compared():
 			flips = span{dim, "nothing to compare with"}
 		case n > 0:
 			flips.style = bad
 		}
+		clock := ""
+		if c := b.Guest.Clock; c != "" && c != usualClock && !strings.Contains(b.Label, c) {
+			clock = c + " clock"
+		}
 		g.add(
-			span{strong, b.Label}, span{plain, b.Kernel.Version},
+			span{strong, b.Label},
 			span{plain, fmt.Sprintf("%s × %s", count(b.Rows, "row"), count(len(b.Recordings), "run"))},
-			flips, span{dim, tr.values(b)},
+			flips, span{dim, clock},
 		)
 	}
 	g.write(tr.p)
-}
-
-func (tr *trial) values(b table.Build) string {
-	var parts []string
-	if b.Compared() {
-		parts = append(parts, "in "+count(b.Values, "value"))
-	}
-	if c := b.Guest.Clock; c != "" && c != usualClock && !strings.Contains(b.Label, c) {
-		parts = append(parts, c+" clock")
-	}
-	return strings.Join(parts, "; ")
 }
 
 // flips writes each row that flipped, its values, and who saw them.
@@ -120,34 +113,46 @@ func (tr *trial) residue() {
 	g.write(tr.p)
 }
 
-// conditions writes under which different conditions kernels were compared, and
-// which recordings of a kernel were not compared with each other.
+// conditions writes which different conditions were compared, and which were
+// not: those of several kernels in one line.
 func (tr *trial) conditions() {
-	var lines []string
+	var all []table.Condition
 	for _, b := range tr.t.Builds {
-		for _, c := range b.Conditions {
-			lines = append(lines, fmt.Sprintf("%s: compared across different %s: %s", b.Label, c.Name, strings.Join(c.Values, " and ")))
+		all = append(all, b.Conditions...)
+	}
+	across, apart := sameConditions(all), sameConditions(tr.t.Apart)
+	if len(across)+len(apart) > 0 {
+		tr.p.blank()
+	}
+	for _, c := range across {
+		tr.p.brief(0, boundary, fmt.Sprintf("compared across %s (%s): %s", c.Name, strings.Join(c.Values, " / "), c.Kernel))
+	}
+	for _, c := range apart {
+		tr.p.brief(0, boundary, fmt.Sprintf("not compared, %s differ (%s): %s", c.Name, strings.Join(c.Values, " / "), c.Kernel))
+	}
+}
+
+// sameConditions puts kernels together of which the same differs.
+func sameConditions(all []table.Condition) []table.Condition {
+	var out []table.Condition
+	for _, c := range all {
+		at := slices.IndexFunc(out, func(o table.Condition) bool { return o.Name == c.Name && slices.Equal(o.Values, c.Values) })
+		if at < 0 {
+			out = append(out, c)
+			continue
 		}
+		out[at].Kernel += ", " + c.Kernel
 	}
-	if len(tr.t.Apart()) > 0 {
-		lines = append(lines, "counted apart, not compared with each other: "+strings.Join(tr.t.Apart(), ", "))
-	}
-	if len(lines) == 0 {
-		return
-	}
-	tr.p.blank()
-	for _, l := range lines {
-		tr.p.brief(0, boundary, l)
-	}
+	return out
 }
 
 // totals writes the last lines.
 func (tr *trial) totals(s Summary) {
 	tr.p.blank()
-	if !tr.t.Compared() {
-		tr.p.para(0, strong, "No kernel ran more than once: nothing compared.")
+	if n := tr.t.Totals(); n.Kernels == 0 {
+		tr.p.para(0, strong, "No kernel has rows of two runs: nothing compared.")
 	} else {
-		tr.p.para(0, strong, totalsText(tr.t)+elapsedText(s))
+		tr.p.para(0, strong, totalsText(n)+elapsedText(s))
 	}
 	if s.Dir != "" {
 		tr.p.line(span{dim, "results in "}, span{plain, s.Dir})
@@ -163,21 +168,11 @@ func elapsedText(s Summary) string {
 
 // totalsText is "0 flips in 75900 values (759 rows × 25 runs × 4 kernels)", with
 // "up to" where kernels differ in rows or runs.
-func totalsText(t *table.Trial) string {
-	values, kernels, rows, runs, upTo := 0, 0, 0, 0, ""
-	for _, b := range t.Builds {
-		if !b.Compared() {
-			continue
-		}
-		if kernels > 0 && (b.Rows != rows || len(b.Recordings) != runs) {
-			upTo = "up to "
-		}
-		kernels++
-		values, rows, runs = values+b.Values, max(rows, b.Rows), max(runs, len(b.Recordings))
-	}
-	if rows*runs*kernels != values {
+func totalsText(n table.Totals) string {
+	upTo := ""
+	if !n.Even {
 		upTo = "up to "
 	}
-	return fmt.Sprintf("%s in %s (%s%s × %s × %s)", count(t.FlipCount(), "flip"), count(values, "value"),
-		upTo, count(rows, "row"), count(runs, "run"), count(kernels, "kernel"))
+	return fmt.Sprintf("%s in %s (%s%s × %s × %s)", count(n.Flips, "flip"), count(n.Values, "value"),
+		upTo, count(n.Rows, "row"), count(n.Runs, "run"), count(n.Kernels, "kernel"))
 }

@@ -11,10 +11,12 @@ import (
 type StabilityReport struct {
 	Schema  int           `json:"schema"` // ReportSchema
 	Kernels []TrialKernel `json:"kernels"`
-	Flips   int           `json:"flips"`  // values that differ from the most common of their row
-	Values  int           `json:"values"` // that were compared
-	Elapsed float64       `json:"elapsed_s,omitempty"`
-	Dir     string        `json:"dir,omitempty"`
+	// Apart are kernels whose runs are not all compared with each other.
+	Apart   []TrialCondition `json:"apart"`
+	Flips   int              `json:"flips"`  // values that differ from the most common of their row
+	Values  int              `json:"values"` // that were compared
+	Elapsed float64          `json:"elapsed_s,omitempty"`
+	Dir     string           `json:"dir,omitempty"`
 }
 
 // TrialKernel is one kernel under a variant, on one clock and with one agent.
@@ -56,8 +58,9 @@ type TrialSeen struct {
 	Runs   []string     `json:"runs"`
 }
 
-// TrialCondition is something of the guest that differed between runs.
+// TrialCondition is something that differed between runs.
 type TrialCondition struct {
+	Kernel string   `json:"kernel"` // its label, without what differs
 	Name   string   `json:"name"`
 	Values []string `json:"values"`
 }
@@ -66,12 +69,14 @@ type TrialCondition struct {
 // StabilityReport.
 func StabilityJSON(w io.Writer, t *table.Trial, s Summary) error {
 	rep := StabilityReport{
-		Schema: ReportSchema, Kernels: []TrialKernel{}, Flips: t.FlipCount(),
+		Schema: ReportSchema, Kernels: []TrialKernel{}, Apart: []TrialCondition{}, Flips: t.Totals().Flips, Values: t.Totals().Values,
 		Elapsed: s.Elapsed.Seconds(), Dir: s.Dir,
 	}
 	for _, b := range t.Builds {
-		rep.Values += b.Values
 		rep.Kernels = append(rep.Kernels, trialKernel(b))
+	}
+	for _, c := range t.Apart {
+		rep.Apart = append(rep.Apart, TrialCondition(c))
 	}
 	return encode(w, rep)
 }
@@ -107,7 +112,7 @@ func trialKernel(b table.Build) TrialKernel {
 		k.Residue = append(k.Residue, Gap{Columns: names(u.Columns), Probe: u.Probe, Status: u.Status, Reason: u.Reason})
 	}
 	for _, c := range b.Conditions {
-		k.Differing = append(k.Differing, TrialCondition{c.Name, c.Values})
+		k.Differing = append(k.Differing, TrialCondition(c))
 	}
 	return k
 }

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -33,10 +34,24 @@ func diffText(d *Difference) string {
 	}
 	for _, u := range d.Residue {
 		for _, p := range u.Pairs {
-			out = append(out, fmt.Sprintf("%s ?%s", label(p), u.Probe))
+			what := fmt.Sprintf("%s ?%s", label(p), u.Probe)
+			switch {
+			case u.Clocks:
+				what += " clock"
+			case u.Old.Status == Unstable || u.New.Status == Unstable:
+				what = fmt.Sprintf("%s ?%s %s > %s", label(p), cmp.Or(u.Row, u.Probe), long(u.Old), long(u.New))
+			}
+			out = append(out, what)
 		}
 	}
 	return strings.Join(out, "; ")
+}
+
+func long(v Value) string {
+	if v.Kind == "" && v.Text != "" {
+		return string(v.Status) + ": " + v.Text
+	}
+	return short(v)
 }
 
 func short(v Value) string {

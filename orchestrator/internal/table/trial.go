@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
@@ -22,6 +20,9 @@ type Recording struct {
 // ours, and no kernel's.
 type Trial struct {
 	Builds []Build
+	// Apart are kernels of which there are several builds under a variant, which
+	// are not compared with each other, and why.
+	Apart []Condition
 }
 
 // Build is a kernel under a variant, on one clock and with one agent: what must
@@ -68,12 +69,13 @@ func (b Build) FlipCount() int {
 	return n
 }
 
-// Compared reports whether the build ran more than once.
-func (b Build) Compared() bool { return len(b.Recordings) > 1 }
+// Compared reports whether there was something to compare.
+func (b Build) Compared() bool { return b.Values > 0 || len(b.Flips) > 0 }
 
-// Condition is something of a guest that was not the same in all recordings.
+// Condition is something that was not the same in all recordings of a kernel.
 type Condition struct {
-	Name   string   // "QEMU"
+	Kernel string   // its label
+	Name   string   // "QEMU versions"
 	Values []string // sorted
 }
 
@@ -157,142 +159,34 @@ func (b *Build) compare() {
 	slices.SortStableFunc(b.Flips, func(x, y Flip) int { return cmp.Compare(x.Row, y.Row) })
 }
 
-// label names the builds as columns are named, and what tells those of one kernel
-// apart.
-func (t *Trial) label() {
-	kernel := func(c results.Cell) string { return plannedKey(c) + c.Kernel.Digest }
-	var cells []results.Cell
-	index := map[string]int{}
+// Totals sum a trial up: of what was compared.
+type Totals struct {
+	Kernels, Rows, Runs int // rows and runs of the kernel that has most
+	Values, Flips       int
+	Even                bool // whether Values is Kernels × Rows × Runs
+}
+
+// Totals sums up.
+func (t *Trial) Totals() Totals {
+	var sum Totals
+	kernels := map[string]bool{}
 	for _, b := range t.Builds {
-		if _, ok := index[kernel(b.Cell)]; !ok {
-			index[kernel(b.Cell)] = len(cells)
-			cells = append(cells, b.Cell)
-		}
-	}
-	names := labels(cells)
-	for i := range t.Builds {
-		b := &t.Builds[i]
-		b.Label = names[index[kernel(b.Cell)]]
-		clocks, agents := false, false
-		for _, o := range t.Builds {
-			same := kernel(o.Cell) == kernel(b.Cell)
-			clocks = clocks || same && o.Guest.Clock != b.Guest.Clock
-			agents = agents || same && o.Guest.Agent != b.Guest.Agent
-		}
-		if clocks {
-			b.Label += " " + b.Guest.Clock + " clock"
-		}
-		if agents {
-			b.Label += " agent " + b.Guest.Agent[:min(len(b.Guest.Agent), 7)]
-		}
-	}
-}
-
-// Apart returns the labels of builds that are the same kernel under the same
-// variant, and yet are not compared with each other: their clocks, agents or
-// files differ.
-func (t *Trial) Apart() []string {
-	var out []string
-	for i, b := range t.Builds {
-		for j, o := range t.Builds {
-			if i != j && plannedKey(b.Cell) == plannedKey(o.Cell) {
-				out = append(out, b.Label)
-				break
-			}
-		}
-	}
-	return out
-}
-
-// Compared reports whether any kernel ran more than once.
-func (t *Trial) Compared() bool { return slices.ContainsFunc(t.Builds, Build.Compared) }
-
-// FlipCount is the sum over all builds.
-func (t *Trial) FlipCount() int {
-	n := 0
-	for _, b := range t.Builds {
-		n += b.FlipCount()
-	}
-	return n
-}
-
-// Failed reports whether something that was to be compared could not be.
-func (t *Trial) Failed() bool {
-	return !t.Compared() || slices.ContainsFunc(t.Builds, func(b Build) bool { return len(b.Failed)+len(b.Unanswered) > 0 })
-}
-
-// conditions are what differs between the guests of cells that ran.
-func conditions(cells []results.CellRows) []Condition {
-	var out []Condition
-	for _, c := range []struct {
-		name string
-		of   func(results.Guest) string
-	}{
-		{"QEMU", func(g results.Guest) string { return g.QEMU }},
-		{"machine", func(g results.Guest) string { return g.Machine }},
-		{"accel", func(g results.Guest) string { return g.Accel }},
-		{"CPUs", func(g results.Guest) string { return fmt.Sprint(g.CPUs) }},
-		{"memory", func(g results.Guest) string { return g.Memory }},
-	} {
-		seen := map[string]bool{}
-		for _, cell := range cells {
-			if cell.Guest.QEMU != "" {
-				seen[c.of(cell.Guest)] = true
-			}
-		}
-		if len(seen) > 1 {
-			out = append(out, Condition{Name: c.name, Values: slices.Sorted(maps.Keys(seen))})
-		}
-	}
-	if values := differentArgs(cells); len(out) == 0 && len(values) > 1 {
-		out = append(out, Condition{Name: "arguments", Values: values})
-	}
-	return out
-}
-
-// differentArgs returns, for each command line of QEMU that is unlike the
-// others, what not all of them have.
-func differentArgs(cells []results.CellRows) []string {
-	var lines [][]string
-	times := map[string]int{}
-	for _, c := range cells {
-		line := options(c.Guest.Args)
-		if len(line) == 0 || slices.ContainsFunc(lines, func(o []string) bool { return slices.Equal(o, line) }) {
+		if !b.Compared() {
 			continue
 		}
-		lines = append(lines, line)
-		for _, o := range slices.Compact(slices.Sorted(slices.Values(line))) {
-			times[o]++
-		}
+		kernels[plannedKey(b.Cell)] = true
+		sum.Rows, sum.Runs = max(sum.Rows, b.Rows), max(sum.Runs, len(b.Recordings))
+		sum.Values += b.Values
+		sum.Flips += b.FlipCount()
 	}
-	seen := map[string]bool{}
-	for _, line := range lines {
-		var own []string
-		for _, o := range line {
-			if times[o] < len(lines) {
-				own = append(own, o)
-			}
-		}
-		seen[cmp.Or(strings.Join(own, " "), "none")] = true
-	}
-	return slices.Sorted(maps.Keys(seen))
+	sum.Kernels = len(kernels)
+	sum.Even = sum.Values == sum.Kernels*sum.Rows*sum.Runs
+	return sum
 }
 
-// inherited are numbers of files and ports, which are the host's affair.
-var inherited = regexp.MustCompile(`fd=[0-9]+|port[0-9]+|^/proc/self/fd/[0-9]+$`)
-
-// options returns a command line by option, each with its value, without what
-// differs from start to start and cannot be seen in the guest: paths and files.
-func options(args []string) []string {
-	var out []string
-	for _, a := range args {
-		last := len(out) - 1
-		switch {
-		case strings.HasPrefix(a, "-") || last < 0:
-			out = append(out, a)
-		case out[last] != "-kernel" && out[last] != "-initrd":
-			out[last] += " " + inherited.ReplaceAllString(a, "N")
-		}
-	}
-	return out
+// Failed reports whether something that was to be compared could not be, or
+// nothing was.
+func (t *Trial) Failed() bool {
+	failed := func(b Build) bool { return len(b.Failed)+len(b.Unanswered) > 0 }
+	return !slices.ContainsFunc(t.Builds, Build.Compared) || slices.ContainsFunc(t.Builds, failed)
 }
