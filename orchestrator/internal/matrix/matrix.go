@@ -180,6 +180,7 @@ func (o *origin) blame(err error) error {
 const (
 	envPrefix   = "ctmatrix"
 	variantsKey = "variants"
+	guestKey    = "guest"
 	keyBytes    = "abcdefghijklmnopqrstuvwxyz_." // in a key, without the index
 )
 
@@ -200,7 +201,7 @@ func (c *Config) check() error {
 	if len(c.Probes) == 0 {
 		return wrong("probes", `none is chosen: write probes: ["*"] for all`)
 	}
-	if err := c.Guest.check("guest"); err != nil {
+	if err := c.Guest.check(guestKey); err != nil {
 		return err
 	}
 	if err := c.checkVariants(); err != nil {
@@ -267,6 +268,8 @@ func (g Guest) check(key string) error {
 		return wrong(key+".clock", "%q: write virtual or host", g.Clock)
 	case g.Clock == "virtual" && g.CPUs > 1:
 		return wrong(key+".cpus", "%d: a virtual clock drives one CPU: write cpus: 1 or clock: host", g.CPUs)
+	case g.Clock == "virtual" && g.Accel == "kvm" && key != guestKey:
+		return wrong(key+".clock", "virtual: guest.accel is kvm, which has no virtual clock: write clock: host")
 	case g.Clock == "virtual" && g.Accel == "kvm":
 		return wrong(key+".accel", "kvm: KVM has no virtual clock: write accel: tcg or clock: host")
 	case g.Machine != "auto" && g.Machine != "q35" && g.Machine != "pc":
@@ -301,8 +304,8 @@ type Host struct {
 // overheadMB is what QEMU takes beside the memory of its guest.
 const overheadMB = 128
 
-// JobCount is how many guests run at a time: with "auto" one on each CPU, and no
-// more than memory holds.
+// JobCount is how many guests run at a time: with "auto" as many as there are
+// CPUs for, and no more than memory holds.
 func (c *Config) JobCount(h Host) (int, error) {
 	if c.Jobs != "auto" {
 		n, err := strconv.Atoi(c.Jobs)
@@ -311,15 +314,16 @@ func (c *Config) JobCount(h Host) (int, error) {
 		}
 		return n, nil
 	}
-	most := 0
+	most, cpus := 0, 1
 	for _, v := range c.Variants {
-		mb, err := c.GuestFor(v).MemoryMB()
+		guest := c.GuestFor(v)
+		mb, err := guest.MemoryMB()
 		if err != nil {
 			return 0, err
 		}
-		most = max(most, mb)
+		most, cpus = max(most, mb), max(cpus, guest.CPUs)
 	}
-	n := h.CPUs
+	n := h.CPUs / cpus
 	if h.MemoryMB > 0 {
 		n = min(n, h.MemoryMB/(most+overheadMB))
 	}

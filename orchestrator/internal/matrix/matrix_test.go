@@ -107,6 +107,7 @@ func TestFaults(t *testing.T) {
 		{"virtual cpus", "guest: {cpus: 2}", `:1: guest.cpus: 2: a virtual clock drives one CPU: write cpus: 1 or clock: host`},
 		{"variant cpus", "variants:\n- name: smp\n  cpus: 2", `:3: variants[0].cpus: 2: a virtual clock drives one CPU: write cpus: 1 or clock: host`},
 		{"virtual kvm", "guest: {accel: kvm}", `:1: guest.accel: kvm: KVM has no virtual clock: write accel: tcg or clock: host`},
+		{"virtual kvm variant", "guest: {accel: kvm, clock: host}\nvariants:\n- name: exact\n  clock: virtual", `:4: variants[0].clock: virtual: guest.accel is kvm, which has no virtual clock: write clock: host`},
 		{"accel", "guest: {accel: hvf}", `:1: guest.accel: "hvf": write auto, tcg or kvm`},
 		{"clock", "guest: {clock: wall}", `:1: guest.clock: "wall": write virtual or host`},
 		{"machine", "guest: {machine: microvm}", `:1: guest.machine: "microvm": write auto, q35 or pc`},
@@ -196,6 +197,20 @@ func TestJobCount(t *testing.T) {
 		got, err := c.JobCount(tt.host)
 		if err != nil || got != tt.want {
 			t.Errorf("jobs %s on %+v: got %d, %v; want %d", tt.jobs, tt.host, got, err, tt.want)
+		}
+	}
+}
+
+// Guests of several CPUs get them: on the host's clock, one that must wait for
+// its turn sees time pass.
+func TestJobCountOfSeveralCPUs(t *testing.T) {
+	c := Config{
+		Jobs: "auto", Guest: Guest{Memory: "256M", CPUs: 1},
+		Variants: []Variant{{Name: "default"}, {Name: "smp", CPUs: 3, Clock: "host"}},
+	}
+	for cpus, want := range map[int]int{2: 1, 8: 2} {
+		if got, err := c.JobCount(Host{CPUs: cpus}); err != nil || got != want {
+			t.Errorf("on %d CPUs: got %d, %v; want %d", cpus, got, err, want)
 		}
 	}
 }

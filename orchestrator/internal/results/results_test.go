@@ -322,3 +322,55 @@ func FuzzPlan(f *testing.F) {
 		}
 	})
 }
+
+// Repetitions have directories of their own, and a kernel's name means all.
+func TestRepetitions(t *testing.T) {
+	p := plan()
+	var cells []Planned
+	for n := 1; n <= 3; n++ {
+		for _, c := range p.Cells {
+			c.Repeat = n
+			cells = append(cells, c)
+		}
+	}
+	p.Cells = cells
+	root := t.TempDir()
+	w := must[*Writer](t)(Create(root, "run", p))
+	var dirs []string
+	for _, c := range w.Plan().Cells {
+		dirs = append(dirs, c.Dir)
+	}
+	want := "6.1.192 6.12.117 6.12.117+legacy 6.1.192_r2 6.12.117_r2 6.12.117+legacy_r2 6.1.192_r3 6.12.117_r3 6.12.117+legacy_r3"
+	if got := strings.Join(dirs, " "); got != want {
+		t.Errorf("directories %s\nwant %s", got, want)
+	}
+	c, rows := cell(w.Plan().Cells[3])
+	c.Repeat = 2
+	if err := w.Put(3, c, rows); err != nil {
+		t.Fatal(err)
+	}
+	for arg, want := range map[string]string{
+		"debian:6.1": "1 missing, 2 ok, 3 missing", "6.12.117+legacy": "1 missing, 2 missing, 3 missing",
+		filepath.Join(w.Dir(), "6.1.192_r2"): "2 ok",
+	} {
+		run := must[*Run](t)(Find(root, arg))
+		var got []string
+		for _, c := range run.Cells {
+			got = append(got, fmt.Sprint(c.Repeat, " ", c.Outcome))
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s is %q, want %s", arg, got, want)
+		}
+	}
+	if _, err := Find(root, "debian:9.9"); err == nil || !strings.Contains(err.Error(), "nor one of 6.1.192, 6.12.117, 6.12.117+legacy, the cells") {
+		t.Errorf("error %v", err)
+	}
+	c.Repeat = 1
+	if err := w.Put(3, c, rows); err != nil {
+		t.Fatal(err)
+	}
+	var fault *FileError
+	if _, err := Open(w.Dir()); !errors.As(err, &fault) || !strings.Contains(err.Error(), "repetition 1, planned as 2") {
+		t.Errorf("error %v of a cell that is another repetition", err)
+	}
+}
