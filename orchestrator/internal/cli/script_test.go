@@ -76,6 +76,7 @@ func runScript(t *testing.T, script string) {
 			"mirror-wrong-key": part(mirror.SignWrongly),
 			"status":           status,
 			"make-run":         makeRun,
+			"make-repeats":     makeRepeats,
 		},
 	})
 }
@@ -109,23 +110,59 @@ func makeRun(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: make-run DIR VERSION VALUE")
 	}
-	dir, version, value := ts.MkAbs(args[0]), args[1], args[2]
-	k := results.Kernel{Ref: "debian:" + version, Label: version, Release: version + "-cloud-amd64", Version: version, Series: "6.1", Arch: "amd64", Source: "debian"}
-	head := observe.Head{Name: "table-full/syn", Question: "What becomes of ten SYNs when the table takes seven?", Path: "forward", Source: "by hand"}
-	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-	w, err := results.Create(filepath.Dir(dir), filepath.Base(dir), results.Plan{
-		Tool: "test", Started: at, Probes: []observe.Head{head},
-		Cells: []results.Planned{{Kernel: k, Variant: "default"}},
-	})
-	ts.Check(err)
-	cell := results.Cell{ID: "id", Kernel: k, Variant: "default", Outcome: results.CellOK}
-	rows := []observe.Row{{Name: "table-full/syn/raw.packets", Kind: observe.Count, Value: value}}
-	probe := results.Probe{Name: head.Name, Outcome: observe.Recorded, Rows: 1}
-	if value == "crashed" {
-		cell.Outcome, cell.Reason = results.CellCrashed, "the kernel died during table-full/syn: Oops"
-		probe.Outcome, probe.Reason, probe.Rows, rows = observe.Crashed, cell.Reason, 0, nil
+	ts.Check(writeRun(ts.MkAbs(args[0]), args[1], "virtual", false, args[2:]))
+}
+
+// makeRepeats is makeRun of a kernel that ran several times on a clock:
+// make-repeats DIR VERSION CLOCK VALUE...
+func makeRepeats(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 4 {
+		ts.Fatalf("usage: make-repeats DIR VERSION CLOCK VALUE...")
 	}
-	cell.Probes = []results.Probe{probe}
-	ts.Check(w.Put(0, cell, rows))
-	ts.Check(w.Finish(at.Add(time.Minute)))
+	ts.Check(writeRun(ts.MkAbs(args[0]), args[1], args[2], true, args[3:]))
+}
+
+// writeRun writes a run directory with a cell for each value, all of one kernel.
+// Its second probe depends on the clock, which it tells.
+func writeRun(dir, version, clock string, repeat bool, values []string) error {
+	k := results.Kernel{Ref: "debian:" + version, Label: version, Release: version + "-cloud-amd64", Version: version, Series: "6.1", Arch: "amd64", Source: "debian"}
+	plan := results.Plan{
+		Tool: "test", Started: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC),
+		Probes: []observe.Head{
+			{Name: "table-full/syn", Question: "What becomes of ten SYNs when the table takes seven?", Path: "forward", Source: "by hand"},
+			{Name: "timeouts/tcp", Question: "When does an entry go?", Path: "forward", Source: "by hand", Timed: true},
+		},
+	}
+	for i := range values {
+		planned := results.Planned{Kernel: k, Variant: "default"}
+		if repeat {
+			planned.Repeat = i + 1
+		}
+		plan.Cells = append(plan.Cells, planned)
+	}
+	w, err := results.Create(filepath.Dir(dir), filepath.Base(dir), plan)
+	if err != nil {
+		return err
+	}
+	k.Digest = "digest of " + version
+	for i, value := range values {
+		cell := results.Cell{
+			ID: "id", Kernel: k, Variant: "default", Repeat: plan.Cells[i].Repeat, Outcome: results.CellOK,
+			Guest: results.Guest{QEMU: "7.2", Clock: clock, Agent: "agent"},
+		}
+		rows := []observe.Row{
+			{Name: "table-full/syn/raw.packets", Kind: observe.Count, Value: value},
+			{Name: "timeouts/tcp/gone.clock", Kind: observe.Text, Value: clock},
+		}
+		first := results.Probe{Name: "table-full/syn", Outcome: observe.Recorded, Rows: 1}
+		if value == "crashed" {
+			cell.Outcome, cell.Reason = results.CellCrashed, "the kernel died during table-full/syn: Oops"
+			first.Outcome, first.Reason, first.Rows, rows = observe.Crashed, cell.Reason, 0, rows[1:]
+		}
+		cell.Probes = []results.Probe{first, {Name: "timeouts/tcp", Outcome: observe.Recorded, Rows: 1}}
+		if err := w.Put(i, cell, rows); err != nil {
+			return err
+		}
+	}
+	return w.Finish(plan.Started.Add(time.Minute))
 }

@@ -57,7 +57,7 @@ func (a *app) measureStability(cmd *cobra.Command, flags runFlags) error {
 // onlyForRuns refuses flags that say what to run where nothing is to be run.
 func onlyForRuns(cmd *cobra.Command) error {
 	var err error
-	cmd.LocalNonPersistentFlags().Visit(func(f *pflag.Flag) {
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 		if f.Changed && f.Name != "out" && f.Name != "json" {
 			err = usage{fmt.Errorf("--%s says what to run, and the runs are there: name runs or what to run, not both", f.Name)}
 		}
@@ -83,10 +83,11 @@ func (a *app) stability(flags runFlags, names []string, s render.Summary) error 
 	return statusOf(table.ExitStatus(trial.Totals().Flips, trial.Failed()))
 }
 
-// recordingsOf are the cells of runs, each once, however often it is named.
+// recordingsOf are the cells of runs, each once, however often it is named. Their
+// names say the run where there are several.
 func recordingsOf(root string, names []string) ([]table.Recording, error) {
 	var out []table.Recording
-	have := map[string]bool{}
+	have, dirs := map[string]bool{}, map[string]bool{}
 	for _, name := range names {
 		run, err := results.Find(root, name)
 		if err != nil {
@@ -96,6 +97,7 @@ func recordingsOf(root string, names []string) ([]table.Recording, error) {
 		if err != nil {
 			return nil, fmt.Errorf("find run: %w", err)
 		}
+		dirs[dir] = true
 		for _, c := range run.Cells {
 			path := filepath.Join(dir, c.Dir)
 			if have[path] {
@@ -103,6 +105,11 @@ func recordingsOf(root string, names []string) ([]table.Recording, error) {
 			}
 			have[path] = true
 			out = append(out, table.Recording{Name: filepath.Join(filepath.Base(dir), c.Dir), CellRows: c})
+		}
+	}
+	if len(dirs) == 1 {
+		for i := range out {
+			out[i].Name = out[i].Dir
 		}
 	}
 	return out, nil

@@ -24,7 +24,7 @@ func written(t *testing.T, f func(io.Writer) error) []byte {
 }
 
 func TestJSON(t *testing.T) {
-	for name, make := range map[string]func(*testing.T) *sample{"four": four, "failed": failed} {
+	for name, make := range map[string]func(*testing.T) *sample{"four": four, "failed": failed, "repetitions": repetitions} {
 		got := written(t, func(w io.Writer) error { return JSON(w, make(t).table(), summary) })
 		golden(t, name+".json", got)
 		var back Report
@@ -90,13 +90,78 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// A diff of runs that repeated, and of kernels on different clocks.
+func TestDiffOfWhatMustNotBeCompared(t *testing.T) {
+	timed := append([]observe.Head{}, heads...)
+	timed[0].Timed = true
+	on := func(clock string) *table.Table {
+		s := newSample(t, "5.10.262-1", "6.1.192-2")
+		s.set("limits/defaults/max.per-bucket", "4", 0)
+		for i := range s.cells {
+			s.cells[i].Guest.Clock = "virtual"
+		}
+		s.cells[1].Guest.Clock = clock
+		if clock == "host" {
+			s.set("table-full/syn/syn.class", "9 new", 0, 1).set("loose/on/ack.entry", "none", 1)
+		}
+		return table.New(s.cells, timed)
+	}
+	steady := newSample(t, "5.10.262-1", "6.1.192-2", "6.12.117-1")
+	for name, d := range map[string]*table.Difference{
+		"diff.clocks":      table.Diff(on("virtual"), on("host")),
+		"diff.repetitions": table.Diff(steady.table(), repetitions(t).table()),
+	} {
+		for suffix, o := range map[string]Options{".80": {}, ".120": {Width: 120}} {
+			got := written(t, func(w io.Writer) error { return DiffText(w, d, o) })
+			golden(t, name+suffix+".txt", got)
+			fits(t, got, max(o.Width, 80))
+		}
+		golden(t, name+".json", written(t, func(w io.Writer) error { return DiffJSON(w, d) }))
+	}
+}
+
+func TestStability(t *testing.T) {
+	steady := newSample(t, "5.10.262-1", "6.1.192-2", "5.10.262-1", "6.1.192-2", "5.10.262-1", "6.1.192-2")
+	for name, trial := range map[string]*table.Trial{
+		"stability": flicker25(t), "stability.steady": trials(steady),
+		"stability.none": trials(newSample(t, "6.1.192-2", "7.3.4-1")), "stability.hostile": trials(hostileTwice(t)),
+	} {
+		for suffix, o := range map[string]Options{".80": {}, ".120": {Width: 120}, ".80.color": {Color: true}} {
+			got := written(t, func(w io.Writer) error { return StabilityText(w, trial, summary, o) })
+			golden(t, name+suffix+".txt", got)
+			if !o.Color {
+				fits(t, got, max(o.Width, 80))
+			}
+		}
+		got := written(t, func(w io.Writer) error { return StabilityJSON(w, trial, summary) })
+		var back StabilityReport
+		dec := json.NewDecoder(bytes.NewReader(got))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&back); err != nil || bytes.Contains(got, []byte("null")) {
+			t.Errorf("%s: %v in\n%s", name, err, got)
+		}
+		if name != "stability.hostile" {
+			golden(t, name+".json", got)
+		}
+	}
+}
+
+// hostileTwice is hostile, and the same kernels as they should be.
+func hostileTwice(t *testing.T) *sample {
+	s := hostile(t)
+	s.cells = append(s.cells, newSample(t, "6.1.192-2", "6.12.117-1").cells...)
+	return s
+}
+
 func TestLists(t *testing.T) {
 	all := append([]observe.Head{}, heads...)
 	all = append(all, observe.Head{Name: "table-full/syn@child", Question: heads[0].Question})
 	all = append(all, observe.Head{Name: "table-full/evil\x1b[0m", Question: "\x07"})
+	all[2].Timed = true
 	for name, f := range map[string]func(io.Writer) error{
-		"probes.txt": func(w io.Writer) error { return Probes(w, all, Options{}) },
-		"probe.txt":  func(w io.Writer) error { return Probe(w, heads[0], Options{}) },
+		"probe.timed.txt": func(w io.Writer) error { return Probe(w, all[2], Options{}) },
+		"probes.txt":      func(w io.Writer) error { return Probes(w, all, Options{}) },
+		"probe.txt":       func(w io.Writer) error { return Probe(w, heads[0], Options{}) },
 		"columns.txt": func(w io.Writer) error {
 			return Columns(w, []string{"VERSION", "RELEASE", "SUITE"}, [][]string{
 				{"6.1.192-2", "6.1.0-56-cloud-amd64", "bookworm"},
@@ -121,6 +186,8 @@ func TestWriteErrorsArePassedOn(t *testing.T) {
 		"json":    func(w io.Writer) error { return JSON(w, tab, summary) },
 		"diff":    func(w io.Writer) error { return DiffText(w, d, Options{}) },
 		"difjson": func(w io.Writer) error { return DiffJSON(w, d) },
+		"trial":   func(w io.Writer) error { return StabilityText(w, flicker25(t), summary, Options{}) },
+		"trijson": func(w io.Writer) error { return StabilityJSON(w, flicker25(t), summary) },
 		"probes":  func(w io.Writer) error { return Probes(w, heads, Options{}) },
 		"probe":   func(w io.Writer) error { return Probe(w, heads[0], Options{}) },
 		"columns": func(w io.Writer) error { return Columns(w, []string{"A"}, nil, Options{}) },

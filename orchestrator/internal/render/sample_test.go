@@ -199,3 +199,81 @@ func hostile(t *testing.T) *sample {
 	c.Outcome, c.Reason, c.Console = results.CellCrashed, "\x1bc", []string{"\x1b[31mpanic\x1b[0m", "\x08\x08"}
 	return s
 }
+
+// repetitions is two kernels that ran three times, and what differs on the same
+// kernel: rows, a probe as a whole, and a run that crashed.
+func repetitions(t *testing.T) *sample {
+	const a, b, c = 0, 2, 4 // the first runs of 5.10, 6.1 and 6.12
+	s := newSample(t, "5.10.262-1", "5.10.262-1", "6.1.192-2", "6.1.192-2", "6.12.117-1", "6.12.117-1")
+	for i := range s.cells {
+		s.cells[i].Repeat = 1 + i%2
+	}
+	s.set("limits/defaults/max.per-bucket", "4", a, a+1)
+	s.both("table-full/syn", "syn.class", "9 new", b)
+	s.set("loose/on/ack.entry", "1 tcp ESTABLISHED unreplied, 1 tcp SYN_SENT", a+1)
+	s.set("loose/on/ack.entry", "none", c, c+1)
+	s.set("loose/on/ack.raw", "9", b).set("loose/on/ack.raw", "8", c, c+1)
+	s.outcome("table-full/flood", observe.Broken, "left behind: 3 conntrack entries", b+1)
+	s.cells[c].Outcome, s.cells[c].Reason = results.CellCrashed, "the kernel died during loose/off: Oops"
+	s.outcome("loose/off", observe.Crashed, "the kernel died during loose/off: Oops", c)
+	s.outcome("loose/off@child", observe.Missing, "not reached", c)
+	return s
+}
+
+// clocks is kernels under two variants that ran on different clocks.
+func clocks(t *testing.T) *sample {
+	s := newSample(t, "5.10.262-1", "6.1.192-2", "5.10.262-1", "6.1.192-2")
+	s.set("limits/defaults/max.per-bucket", "4", 0, 2)
+	for i := range s.cells {
+		s.cells[i].Guest = results.Guest{QEMU: "7.2.22", Clock: "virtual", Agent: "agent"}
+		if i > 1 {
+			s.cells[i].Variant, s.cells[i].Guest.Clock = "smp", "host"
+		}
+	}
+	return s
+}
+
+// trials is what stability is for.
+func trials(s *sample) *table.Trial {
+	var recs []table.Recording
+	for i, c := range s.cells {
+		c.Kernel.Digest = "digest of " + c.Kernel.Version
+		c.Guest = results.Guest{QEMU: "7.2.22", Clock: "virtual", Agent: "0123456789ab"}
+		recs = append(recs, table.Recording{Name: fmt.Sprintf("20261123T104500Z/%s_r%d", c.Kernel.Label, i), CellRows: c})
+	}
+	return table.Stability(recs)
+}
+
+// flicker25 is a kernel that ran 25 times, of which one row is now and then
+// another and a probe broke once, and one that ran on two hosts, two clocks and
+// with two agents.
+func flicker25(t *testing.T) *table.Trial {
+	var versions []string
+	for range 25 {
+		versions = append(versions, "6.1.192-2", "7.3.4-1")
+	}
+	s := newSample(t, versions...)
+	s.both("table-full/syn", "syn.class", "9 new", 4, 14, 16)
+	s.set("loose/on/ack.entry", "none", 8)
+	s.outcome("table-full/flood", observe.Broken, "left behind: 3 conntrack entries", 48)
+	s.cells[20].Outcome, s.cells[20].Reason, s.cells[20].Probes, s.cells[20].Rows = results.CellFailed, "boot: no answer from the guest within 1m0s", nil, nil
+	trial := trials(s)
+	var recs []table.Recording
+	for _, b := range trial.Builds {
+		recs = append(recs, b.Recordings...)
+	}
+	for i := range recs {
+		if recs[i].Kernel.Label == "7.3.4" {
+			g := &recs[i].Guest
+			switch {
+			case i%3 == 0:
+				g.QEMU = "8.2.0"
+			case i%5 == 0:
+				g.Clock = "host"
+			case i%7 == 0:
+				g.Agent = "fedcba9876543210"
+			}
+		}
+	}
+	return table.Stability(recs)
+}

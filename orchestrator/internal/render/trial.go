@@ -62,15 +62,35 @@ func (tr *trial) flips() {
 		}
 		tr.p.blank()
 		tr.p.line(span{bad, "differs on " + b.Label})
-		for _, f := range b.Flips {
-			tr.p.para(2, name, f.Row)
+		for _, f := range sameFlips(b.Flips) {
+			tr.p.para(2, name, joinNames(f.rows))
 			g := grid{indent: 4}
-			for i, s := range f.Seen {
+			for i, s := range f.seen {
 				g.add(span{plain, fmt.Sprintf("%d×", len(s.In))}, span{plain, s.Value.Quoted()}, span{dim, tr.who(b, i, s.In)})
 			}
 			g.write(tr.p)
 		}
 	}
+}
+
+// sameFlip is rows that had the same values in the same runs.
+type sameFlip struct {
+	rows []string
+	seen []table.Seen
+}
+
+func sameFlips(flips []table.Flip) []sameFlip {
+	var out []sameFlip
+	same := func(a, b table.Seen) bool { return a.Value == b.Value && slices.Equal(a.In, b.In) }
+	for _, f := range flips {
+		at := slices.IndexFunc(out, func(o sameFlip) bool { return slices.EqualFunc(o.seen, f.Seen, same) })
+		if at < 0 {
+			at = len(out)
+			out = append(out, sameFlip{seen: f.Seen})
+		}
+		out[at].rows = append(out[at].rows, f.Row)
+	}
+	return out
 }
 
 // mostNamed is how many runs are named that saw the most common value; those of
