@@ -96,6 +96,7 @@ func (a *app) measure(cmd *cobra.Command, flags runFlags, started time.Time) (st
 	if err != nil {
 		return "", err
 	}
+	c.Variants = variants // jobs are counted for what runs
 	bars := a.bars()
 	defer bars.Close()
 	catalog, err := a.catalog(c, bars)

@@ -42,7 +42,7 @@ func (tr *trial) builds() {
 			flips.style = bad
 		}
 		clock := ""
-		if c := b.Guest.Clock; c != "" && c != usualClock && !strings.Contains(b.Label, c) {
+		if c := b.Guest.Clock; c != "" && c != usualClock && !strings.Contains(b.Label+" ", c+" clock ") {
 			clock = c + " clock"
 		}
 		g.add(
