@@ -15,7 +15,7 @@ func TestReportOfRepetitions(t *testing.T) {
 		status int
 		says   string
 	}{
-		"steady":   {[]string{"7", "7", "7"}, ExitSame, "One kernel: 2 rows recorded"},
+		"steady":   {[]string{"7", "7", "7"}, ExitSame, "One kernel: 2 rows, the same in all 3 runs."},
 		"unstable": {[]string{"7", "8", "7"}, ExitFailed, `2× "7" · 1× "8"`},
 		"crashed":  {[]string{"7", "7", "crashed"}, ExitFailed, "run 3 of 3: the kernel died"},
 	} {

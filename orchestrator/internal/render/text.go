@@ -182,6 +182,8 @@ func (r *report) verdict(groups []table.Group, residue table.Residue) {
 	switch {
 	case len(r.t.Rows) == 0:
 		text = "Nothing was recorded."
+	case len(r.t.Columns) == 1 && r.t.Columns[0].Runs > 1 && residue.Empty():
+		text = fmt.Sprintf("One kernel: %s, the same in all %d runs.", rows, r.t.Columns[0].Runs)
 	case len(r.t.Columns) == 1:
 		text = "One kernel: " + rows + " recorded, and nothing to compare them with."
 	case len(r.t.Edges()) == 0:

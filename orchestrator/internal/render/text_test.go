@@ -51,7 +51,14 @@ func TestText(t *testing.T) {
 		"repetitions": repetitions, "clocks": clocks,
 		"same":   func(t *testing.T) *sample { return newSample(t, "5.10.262-1", "6.1.192-2") },
 		"single": func(t *testing.T) *sample { return newSample(t, "6.1.192-2") },
-		"none":   func(t *testing.T) *sample { return newSample(t) },
+		"again": func(t *testing.T) *sample {
+			s := newSample(t, "6.1.192-2", "6.1.192-2", "6.1.192-2")
+			for i := range s.cells {
+				s.cells[i].Repeat, s.cells[i].Guest.Clock = 1+i, "host"
+			}
+			return s
+		},
+		"none": func(t *testing.T) *sample { return newSample(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := make(t)
