@@ -40,7 +40,8 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Boot the kernels, ask them, and print where they differ",
 		Example: `  ctmatrix run
   ctmatrix run --kernel debian:6.1 --kernel debian:6.12 --probe 'loose/*'
-  ctmatrix run --kernel 'dir:/path/to/kernel' --kernel debian:7.3`,
+  ctmatrix run --kernel 'dir:/path/to/kernel' --kernel debian:7.3
+  ctmatrix run --repeat 3`,
 		Args: a.args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd, flags) },
 	}
