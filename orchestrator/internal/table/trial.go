@@ -138,7 +138,7 @@ func (b *Build) compare() {
 		seen := a.probes[probe]
 		if only := seen[0].Value; len(seen) > 1 {
 			b.Flips = append(b.Flips, Flip{Row: probe, Probe: probe, Seen: seen})
-		} else if !only.Status.Behaviour() {
+		} else if !only.Status.Behaviour() && len(seen[0].In) > 1 {
 			b.Unanswered = append(b.Unanswered, Unanswered{Probe: probe, Status: only.Status, Reason: only.Text, Columns: seen[0].In})
 		}
 	}

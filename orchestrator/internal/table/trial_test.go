@@ -51,6 +51,7 @@ func TestStability(t *testing.T) {
 		"outcome":     {"6.1.1-1=1 6.1.1-1=1 6.1.1-1=!broken", "6.1.1 1×3 1/2 a/b=2× recorded · 1× broken: because 6.1.1-1", false},
 		"broken":      {"6.1.1-1=!broken 6.1.1-1=!broken", "6.1.1 0×2 0/0 failed[] 1", true},
 		"unsupported": {"6.1.1-1=!unsupported 6.1.1-1=!unsupported", "6.1.1 0×2 0/0", true},
+		"broken once": {"6.1.1-1=!broken 7.3.1-1=1 7.3.1-1=1", "6.1.1 0×1 0/0; 7.3.1 1×2 0/2", false},
 		"once":        {"6.1.1-1=1 7.3.1-1=1", "6.1.1 1×1 0/0; 7.3.1 1×1 0/0", true},
 		"nothing":     {"", "", true},
 	} {
