@@ -54,7 +54,7 @@ type Entry struct {
 	Proto   string // "tcp", "udp", "icmp", or the number
 	Orig    Tuple
 	Reply   Tuple
-	State   string // a TCP state by the name /proc/net/nf_conntrack gives it; "" for other protocols
+	State   string // of TCP, SCTP and DCCP, by the name /proc/net/nf_conntrack gives it; else ""
 	Flags   []string
 	Seconds uint32 // left to live, rounded down by the kernel
 
@@ -82,6 +82,20 @@ func (e Entry) String() string {
 var tcpStates = []string{
 	"NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT",
 	"LAST_ACK", "TIME_WAIT", "CLOSE", "SYN_SENT2",
+}
+
+// sctpStates are the names of enum sctp_conntrack as in
+// net/netfilter/nf_conntrack_proto_sctp.c. Kernels without HEARTBEAT_ACKED end
+// before it.
+var sctpStates = []string{
+	"NONE", "CLOSED", "COOKIE_WAIT", "COOKIE_ECHOED", "ESTABLISHED", "SHUTDOWN_SENT",
+	"SHUTDOWN_RECD", "SHUTDOWN_ACK_SENT", "HEARTBEAT_SENT", "HEARTBEAT_ACKED",
+}
+
+// dccpStates are the names of enum ct_dccp_states as in
+// net/netfilter/nf_conntrack_proto_dccp.c.
+var dccpStates = []string{
+	"NONE", "REQUEST", "RESPOND", "PARTOPEN", "OPEN", "CLOSEREQ", "CLOSING", "TIMEWAIT", "IGNORE", "INVALID",
 }
 
 // statusBits are the bits of enum ip_conntrack_status that tell connections
@@ -115,6 +129,7 @@ func flags(s conntrack.Status) []string {
 
 var protocols = map[uint8]string{
 	unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_ICMP: "icmp", unix.IPPROTO_ICMPV6: "icmpv6",
+	unix.IPPROTO_SCTP: "sctp", unix.IPPROTO_DCCP: "dccp", unix.IPPROTO_GRE: "gre", unix.IPPROTO_UDPLITE: "udplite",
 }
 
 func protocol(n uint8) string {
@@ -154,13 +169,23 @@ func entry(f conntrack.Flow) Entry {
 		Flags: flags(f.Status), Seconds: f.Timeout,
 		flow: f,
 	}
-	if tcp := f.ProtoInfo.TCP; tcp != nil {
-		e.State = fmt.Sprintf("state-%d", tcp.State)
-		if int(tcp.State) < len(tcpStates) {
-			e.State = tcpStates[tcp.State]
-		}
+	switch info := f.ProtoInfo; {
+	case info.TCP != nil:
+		e.State = state(info.TCP.State, tcpStates)
+	case info.SCTP != nil:
+		e.State = state(info.SCTP.State, sctpStates)
+	case info.DCCP != nil:
+		e.State = state(info.DCCP.State, dccpStates)
 	}
 	return e
+}
+
+// state is the name of a state, or its number where it has none.
+func state(n uint8, names []string) string {
+	if int(n) < len(names) {
+		return names[n]
+	}
+	return fmt.Sprintf("state-%d", n)
 }
 
 func tuple(t conntrack.Tuple) Tuple {

@@ -58,6 +58,10 @@ func (f *Flow) HeardReply(s Seen) {
 	f.reply.next = s.Seq + uint32(s.Payload) + s.Flags.length()
 }
 
+// Skip moves the original direction's sequence numbers on by n, as if that much
+// had been sent.
+func (f *Flow) Skip(n uint32) { f.orig.next += n }
+
 // OrigAddr is the address that the original direction comes from.
 func (f *Flow) OrigAddr() netip.AddrPort { return f.orig.addr }
 

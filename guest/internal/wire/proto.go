@@ -1,0 +1,175 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+)
+
+// Protocol numbers of IANA that net/ and the system's headers spell in many
+// ways.
+const (
+	ProtoGRE     = 47
+	ProtoDCCP    = 33
+	ProtoUDPLite = 136
+	// ProtoUnknown is "use for experimentation and testing" of RFC 3692: nothing
+	// tracks it but the generic tracker.
+	ProtoUnknown = 253
+)
+
+// Datagram makes an IP packet of any protocol, of the version of its addresses.
+func Datagram(from, to netip.Addr, proto uint8, payload []byte) Packet {
+	return over(from, to, layers.IPProtocol(proto), gopacket.Payload(payload))
+}
+
+// over puts layers behind an IP header.
+func over(from, to netip.Addr, proto layers.IPProtocol, ls ...gopacket.SerializableLayer) Packet {
+	return serialize(append([]gopacket.SerializableLayer{network(from, to, proto)}, ls...)...)
+}
+
+func network(from, to netip.Addr, proto layers.IPProtocol) gopacket.SerializableLayer {
+	if from.Is4() {
+		return header(from, to, proto)
+	}
+	return &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: proto, SrcIP: net.IP(from.AsSlice()), DstIP: net.IP(to.AsSlice())}
+}
+
+// Echo makes an ICMP or ICMPv6 echo request, or the reply to one.
+func Echo(from, to netip.Addr, reply bool, id, seq uint16) Packet {
+	if from.Is4() {
+		typ := uint8(layers.ICMPv4TypeEchoRequest)
+		if reply {
+			typ = layers.ICMPv4TypeEchoReply
+		}
+		icmp := &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(typ, 0), Id: id, Seq: seq}
+		return over(from, to, layers.IPProtocolICMPv4, icmp)
+	}
+	typ := uint8(layers.ICMPv6TypeEchoRequest)
+	if reply {
+		typ = layers.ICMPv6TypeEchoReply
+	}
+	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}
+	ip := network(from, to, layers.IPProtocolICMPv6).(*layers.IPv6)
+	if err := icmp.SetNetworkLayerForChecksum(ip); err != nil {
+		panic(fmt.Sprintf("wire: icmpv6 over %s: %v", from, err))
+	}
+	return serialize(ip, icmp, &layers.ICMPv6Echo{Identifier: id, SeqNumber: seq})
+}
+
+// GRE makes a packet of version 0 without key or checksum, RFC 2784.
+func GRE(from, to netip.Addr) Packet {
+	return over(from, to, layers.IPProtocolGRE, &layers.GRE{Protocol: layers.EthernetTypeIPv4}, gopacket.Payload("inside"))
+}
+
+// UDPLite makes a datagram whose checksum covers all of it, RFC 3828.
+func UDPLite(from, to netip.AddrPort, payload string) Packet {
+	b := make([]byte, 8, 8+len(payload))
+	binary.BigEndian.PutUint16(b, from.Port())
+	binary.BigEndian.PutUint16(b[2:], to.Port())
+	b = append(b, payload...)
+	binary.BigEndian.PutUint16(b[6:], checksum(from.Addr(), to.Addr(), ProtoUDPLite, b))
+	return Datagram(from.Addr(), to.Addr(), ProtoUDPLite, b)
+}
+
+// checksum is the Internet checksum (RFC 1071) of a segment whose checksum field
+// is zero, with its IPv4 pseudo header.
+func checksum(from, to netip.Addr, proto uint8, segment []byte) uint16 {
+	src, dst := from.As4(), to.As4()
+	b := append(append(src[:], dst[:]...), 0, proto)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(segment)))
+	b = append(b, segment...)
+	if len(b)%2 == 1 {
+		b = append(b, 0)
+	}
+	var sum uint32
+	for i := 0; i < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	for sum>>16 != 0 {
+		sum = sum&0xffff + sum>>16
+	}
+	return ^uint16(sum)
+}
+
+// Chunk is the type of an SCTP chunk, RFC 9260, section 3.2.
+type Chunk uint8
+
+// The chunks that move an association from state to state.
+const (
+	Init             Chunk = 1
+	InitAck          Chunk = 2
+	Heartbeat        Chunk = 4
+	HeartbeatAck     Chunk = 5
+	Abort            Chunk = 6
+	Shutdown         Chunk = 7
+	ShutdownAck      Chunk = 8
+	CookieEcho       Chunk = 10
+	CookieAck        Chunk = 11
+	ShutdownComplete Chunk = 14
+)
+
+// InitTag is the verification tag that an INIT or INIT ACK of this package asks
+// for.
+const InitTag = 0x1234
+
+// SCTP makes a packet with one chunk, of the least length that its type has.
+func SCTP(from, to netip.AddrPort, tag uint32, chunk Chunk) Packet {
+	var value []byte
+	switch chunk {
+	case Init, InitAck:
+		value = binary.BigEndian.AppendUint32(value, InitTag)
+		value = binary.BigEndian.AppendUint32(value, 65535) // window
+		value = binary.BigEndian.AppendUint16(value, 1)     // streams out
+		value = binary.BigEndian.AppendUint16(value, 1)     // streams in
+		value = binary.BigEndian.AppendUint32(value, 1)     // first TSN
+	case Shutdown, CookieEcho:
+		value = make([]byte, 4) // TSN, or a cookie
+	}
+	b := []byte{byte(chunk), 0}
+	b = binary.BigEndian.AppendUint16(b, uint16(4+len(value)))
+	sctp := &layers.SCTP{SrcPort: layers.SCTPPort(from.Port()), DstPort: layers.SCTPPort(to.Port()), VerificationTag: tag}
+	return over(from.Addr(), to.Addr(), layers.IPProtocolSCTP, sctp, gopacket.Payload(append(b, value...)))
+}
+
+// DCCPType is the type of a DCCP packet, RFC 4340, section 5.1.
+type DCCPType uint8
+
+// The types that move a connection from state to state.
+const (
+	DCCPRequest  DCCPType = 0
+	DCCPResponse DCCPType = 1
+	DCCPAck      DCCPType = 3
+	DCCPCloseReq DCCPType = 5
+	DCCPClose    DCCPType = 6
+	DCCPReset    DCCPType = 7
+)
+
+// DCCP makes a packet without data, with long sequence numbers (of 48 bits).
+func DCCP(from, to netip.AddrPort, typ DCCPType, seq, ack uint64) Packet {
+	const head = 16
+	b := make([]byte, head, head+12)
+	binary.BigEndian.PutUint16(b, from.Port())
+	binary.BigEndian.PutUint16(b[2:], to.Port())
+	b[8] = byte(typ)<<1 | 1
+	put48(b[10:], seq)
+	if typ != DCCPRequest {
+		b = append(b, make([]byte, 8)...)
+		put48(b[head+2:], ack)
+	}
+	switch typ {
+	case DCCPRequest, DCCPResponse, DCCPReset:
+		b = append(b, 0, 0, 0, 0) // a service, or a reason
+	}
+	b[4] = byte(len(b) / 4)
+	binary.BigEndian.PutUint16(b[6:], checksum(from.Addr(), to.Addr(), ProtoDCCP, b))
+	return Datagram(from.Addr(), to.Addr(), ProtoDCCP, b)
+}
+
+func put48(b []byte, v uint64) {
+	binary.BigEndian.PutUint16(b, uint16(v>>32))
+	binary.BigEndian.PutUint32(b[2:], uint32(v))
+}
