@@ -14,11 +14,13 @@ import (
 
 // Addresses of every experiment: the box answers at Server on its near link,
 // behind which everything of Clients lives. Behind the far link, where there is
-// one, lives everything of Servers.
+// one, lives everything of Servers. Of IPv6 there are only clients and servers.
 var (
-	Server  = netip.MustParseAddr("192.0.2.1")
-	Clients = netip.MustParsePrefix("198.18.0.0/16")
-	Servers = netip.MustParsePrefix("198.19.0.0/16")
+	Server   = netip.MustParseAddr("192.0.2.1")
+	Clients  = netip.MustParsePrefix("198.18.0.0/16")
+	Servers  = netip.MustParsePrefix("198.19.0.0/16")
+	Clients6 = netip.MustParsePrefix("2001:db8:1::/48")
+	Servers6 = netip.MustParsePrefix("2001:db8:2::/48")
 )
 
 // Names of the links inside the box.
@@ -37,6 +39,8 @@ type Path string
 const (
 	Input   Path = "near link → prerouting → input"
 	Forward Path = "near link → prerouting → forward → postrouting → far link"
+	// Forward6 is Forward for IPv6, too. The box has no address of that.
+	Forward6 Path = "near link → prerouting → forward → postrouting → far link (IPv6)"
 )
 
 // Box is the network namespace under test with its links and rules.
@@ -66,26 +70,45 @@ func (b *Box) open(path Path) error {
 	if b.Rules, err = NewRuleset(); err != nil {
 		return err
 	}
-	// Router solicitations of a new link would be tracked.
-	if err := b.SetSysctl("net.ipv6.conf.default.disable_ipv6", "1"); err != nil {
+	near, far := []netip.Prefix{Clients}, []netip.Prefix{Servers}
+	if path == Forward6 {
+		near, far = append(near, Clients6), append(far, Servers6)
+	}
+	if err := b.quietIPv6(path == Forward6); err != nil {
 		return err
 	}
-	if b.Near, err = addLink(NearName, Clients); err != nil {
+	if b.Near, err = addLink(NearName, near); err != nil {
 		return err
 	}
 	if err := addAddress(NearName, netip.PrefixFrom(Server, 32)); err != nil {
 		return err
 	}
-	if path != Forward {
+	if path == Input {
 		return nil
 	}
-	if b.Far, err = addLink(FarName, Servers); err != nil {
+	if b.Far, err = addLink(FarName, far); err != nil {
 		return err
+	}
+	if path == Forward6 {
+		if err := b.SetSysctl("net.ipv6.conf.all.forwarding", "1"); err != nil {
+			return err
+		}
 	}
 	return b.SetSysctl("net.ipv4.ip_forward", "1")
 }
 
-func addLink(name string, behind netip.Prefix) (*Link, error) {
+// quietIPv6 keeps new links from speaking of themselves, which would be tracked:
+// they are without IPv6, or (addr_gen_mode 1) without an address, and so without
+// anything to announce or to ask for.
+func (b *Box) quietIPv6(on bool) error {
+	const conf = "net.ipv6.conf.default."
+	if !on {
+		return b.SetSysctl(conf+"disable_ipv6", "1")
+	}
+	return b.SetSysctl(conf+"addr_gen_mode", "1")
+}
+
+func addLink(name string, behind []netip.Prefix) (*Link, error) {
 	l, err := openTun(name)
 	if err != nil {
 		return nil, err
@@ -96,7 +119,7 @@ func addLink(name string, behind netip.Prefix) (*Link, error) {
 	return l, nil
 }
 
-func (l *Link) up(behind netip.Prefix) error {
+func (l *Link) up(behind []netip.Prefix) error {
 	dev, err := netlink.LinkByName(l.Name)
 	if err != nil {
 		return fmt.Errorf("find link %s: %w", l.Name, err)
@@ -107,10 +130,15 @@ func (l *Link) up(behind netip.Prefix) error {
 	if err := netlink.LinkSetUp(dev); err != nil {
 		return fmt.Errorf("set %s up: %w", l.Name, err)
 	}
-	dst := &net.IPNet{IP: behind.Addr().AsSlice(), Mask: net.CIDRMask(behind.Bits(), 32)}
-	route := &netlink.Route{LinkIndex: dev.Attrs().Index, Dst: dst, Scope: unix.RT_SCOPE_LINK}
-	if err := netlink.RouteAdd(route); err != nil {
-		return fmt.Errorf("route %s to %s: %w", behind, l.Name, err)
+	for _, prefix := range behind {
+		dst := &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}
+		route := &netlink.Route{LinkIndex: dev.Attrs().Index, Dst: dst, Scope: unix.RT_SCOPE_LINK}
+		if prefix.Addr().Is6() {
+			route.Scope = unix.RT_SCOPE_UNIVERSE // which is all there is
+		}
+		if err := netlink.RouteAdd(route); err != nil {
+			return fmt.Errorf("route %s to %s: %w", prefix, l.Name, err)
+		}
 	}
 	return l.openFence(dev.Attrs().Index)
 }
@@ -146,6 +174,21 @@ func (b *Box) Through(pkts ...wire.Packet) ([]wire.Seen, error) {
 		return nil, err
 	}
 	if err := b.Fence(); err != nil {
+		return nil, err
+	}
+	return b.Near.Took(), nil
+}
+
+// Back sends packets into the far link, waits until they are through, and
+// returns what came out of the near link because of them.
+func (b *Box) Back(pkts ...wire.Packet) ([]wire.Seen, error) {
+	if err := b.Far.Send(pkts...); err != nil {
+		return nil, err
+	}
+	if err := b.Far.Fence(); err != nil {
+		return nil, err
+	}
+	if err := b.Near.Fence(); err != nil {
 		return nil, err
 	}
 	return b.Near.Took(), nil

@@ -81,7 +81,11 @@ func htons(v uint16) uint16 { return v<<8 | v>>8 }
 // Send puts packets into the device, as if they arrived from outside.
 func (l *Link) Send(pkts ...wire.Packet) error {
 	for _, p := range pkts {
-		if err := l.write(unix.ETH_P_IP, p.Data); err != nil {
+		proto := uint16(unix.ETH_P_IP)
+		if p.Data[0]>>4 == 6 {
+			proto = unix.ETH_P_IPV6
+		}
+		if err := l.write(proto, p.Data); err != nil {
 			return fmt.Errorf("send into %s: %w", l.Name, err)
 		}
 	}
