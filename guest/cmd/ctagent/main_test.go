@@ -18,7 +18,7 @@ import (
 func TestWrongUsage(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"nonsense"}, {"version", "more"}, {"run", "more"}, {"list", "--nonsense"},
-		{"run", "--probe"}, {"run", "--shuffle", "-1"}, {"run", "--shuffle", "x"},
+		{"run", "--probe"}, {"run", "--shuffle", "-1"}, {"run", "--shuffle", "x"}, {"run", "--clock", "sundial"},
 		{observe.PowerOff, "now"}, {agent.ServeCommand, "now"},
 	} {
 		var out bytes.Buffer
@@ -111,8 +111,8 @@ func TestVersion(t *testing.T) {
 }
 
 func TestRunOptions(t *testing.T) {
-	got, err := runOptions([]string{"--probe", "a", "--shuffle", "18446744073709551615", "--probe=b/*"})
-	want := suite.Options{Patterns: []string{"a", "b/*"}, Shuffle: true, Seed: 1<<64 - 1}
+	got, err := runOptions([]string{"--probe", "a", "--shuffle", "18446744073709551615", "--probe=b/*", "--clock", "host"})
+	want := suite.Options{Patterns: []string{"a", "b/*"}, Shuffle: true, Seed: 1<<64 - 1, HostClock: true}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}

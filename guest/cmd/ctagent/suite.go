@@ -114,6 +114,13 @@ func runOptions(args []string) (suite.Options, error) {
 		opts.Seed, err = strconv.ParseUint(s, 10, 64)
 		return err
 	})
+	flags.Func("clock", "what guest time follows: virtual or host", func(s string) error {
+		if s != "virtual" && s != "host" {
+			return fmt.Errorf("%q is neither virtual nor host", s)
+		}
+		opts.HostClock = s == "host"
+		return nil
+	})
 	if err := flags.Parse(args); err != nil {
 		return opts, usageError(err.Error() + "; " + string(usage))
 	}

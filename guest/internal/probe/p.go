@@ -45,6 +45,9 @@ type P struct {
 	logFrom int
 
 	cleanups []func() error
+
+	clock     clock
+	hostClock bool // waiting takes the host's time, too
 }
 
 // stop ends a body with an outcome.
@@ -75,6 +78,15 @@ func (p *P) Must(err error) {
 func (p *P) Through(pkts ...wire.Packet) []wire.Seen {
 	p.sent = lab.Now()
 	out, err := p.Box.Through(pkts...)
+	p.Must(err)
+	return out
+}
+
+// Back sends packets into the far link, so that they answer what Through sent,
+// waits until they are through, and returns what came out of the near link.
+func (p *P) Back(pkts ...wire.Packet) []wire.Seen {
+	p.sent = lab.Now()
+	out, err := p.Box.Back(pkts...)
 	p.Must(err)
 	return out
 }
@@ -137,13 +149,10 @@ func (p *P) Listen() func() []ct.Event {
 	}
 }
 
-// Wait lets kernel time pass. Under a virtual clock that costs almost nothing.
-func (p *P) Wait(d time.Duration) { p.Must(lab.Wait(d)) }
-
 // InChild runs part of the probe with a box of its own in a new network
 // namespace. Rows recorded there are the probe's own.
 func (p *P) InChild(body func(c *P)) {
-	c := &P{log: p.log, name: p.name, rows: p.rows, seen: p.seen}
+	c := &P{log: p.log, name: p.name, rows: p.rows, seen: p.seen, clock: p.clock, hostClock: p.hostClock}
 	var ended any
 	err := lab.InChild(func() error {
 		return c.withBox(lab.Input, func() {

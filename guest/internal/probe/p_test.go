@@ -28,7 +28,7 @@ func (f *fakeTable) Delete(ct.Entry) error        { return f.err }
 func (f *fakeTable) Flush() error                 { f.entries = nil; return f.err }
 
 func newP(table Table) *P {
-	return &P{table: table, name: "family/probe", seen: map[string]bool{}}
+	return &P{table: table, name: "family/probe", seen: map[string]bool{}, clock: guestClock}
 }
 
 // ending runs a body and says how it ended.

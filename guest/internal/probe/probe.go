@@ -55,6 +55,9 @@ var base = []string{"tun", "nf_tables", "nft_counter", "nf_conntrack", "nf_connt
 type Case struct {
 	Probe
 	Place Place
+	// HostClock says that the guest's clock is the host's: what takes days
+	// cannot be asked.
+	HostClock bool
 }
 
 // Name is the probe's name, marked where the box is not the initial namespace.
@@ -71,7 +74,7 @@ func Cases(probes []Probe) []Case {
 	for _, p := range probes {
 		for _, place := range []Place{Initial, Child} {
 			if p.Only == "" || p.Only == place {
-				cases = append(cases, Case{p, place})
+				cases = append(cases, Case{Probe: p, Place: place})
 			}
 		}
 	}

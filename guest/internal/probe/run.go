@@ -38,7 +38,7 @@ type Result struct {
 // only if the namespace it ran in is left without a trace.
 func (c Case) Run(loader Loader, log *lab.Log) Result {
 	began := lab.Now()
-	p := &P{name: c.Name(), seen: map[string]bool{}, log: log}
+	p := &P{name: c.Name(), seen: map[string]bool{}, log: log, clock: guestClock, hostClock: c.HostClock}
 	outcome, reason := c.run(p, loader)
 	r := Result{Outcome: outcome, Reason: reason, Log: p.lines, Elapsed: lab.Now() - began}
 	if outcome == observe.Recorded {

@@ -19,7 +19,7 @@ import (
 func All() []probe.Probe {
 	var all []probe.Probe
 	for _, family := range [][]probe.Probe{
-		baseline, tableFull, loose, confirmation, sendErrno, synFlood, enable, limits,
+		baseline, tableFull, loose, confirmation, sendErrno, synFlood, enable, limits, timeouts,
 	} {
 		all = append(all, family...)
 	}
@@ -44,6 +44,8 @@ type Options struct {
 	Patterns []string // globs over probe names; none means all
 	Shuffle  bool
 	Seed     uint64 // of the shuffle
+	// HostClock says that the guest's clock is not a virtual one.
+	HostClock bool
 }
 
 // Select lists the cases that opts choose. A pattern that matches nothing is an
@@ -75,6 +77,9 @@ func Select(opts Options) ([]probe.Case, error) {
 		rand.New(rand.NewPCG(opts.Seed, 0)).Shuffle(len(chosen), func(i, j int) {
 			chosen[i], chosen[j] = chosen[j], chosen[i]
 		})
+	}
+	for i := range chosen {
+		chosen[i].HostClock = opts.HostClock
 	}
 	return chosen, nil
 }
