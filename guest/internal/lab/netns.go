@@ -1,20 +1,27 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
 // InChild runs f on a thread of its own in a new network namespace whose
-// loopback is up, and waits for it. The namespace goes when f has closed what
-// it opened there; the thread is thrown away, since nothing can vouch for it.
+// loopback is up, and waits for it. The thread is thrown away, since nothing can
+// vouch for it. The namespace goes some time after f has closed what it opened
+// there: awaitChildren knows when.
 func InChild(f func() error) error {
 	return onThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("make network namespace: %w", err)
+		}
+		if err := children.born(); err != nil {
+			return err
 		}
 		lo, err := netlink.LinkByName("lo")
 		if err != nil {
@@ -34,9 +41,76 @@ func InInitial(f func() error) error { return onThread(f) }
 func onThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		// Never unlocked: the thread ends with the goroutine.
 		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The process's first thread does not end with its goroutine: it
+			// would stay in the namespace for ever. It waits for another.
+			done <- onThread(f)
+			runtime.UnlockOSThread()
+			return
+		}
+		// Never unlocked: the thread ends with the goroutine.
 		done <- f()
 	}()
 	return <-done
+}
+
+// children are the child namespaces that may not be gone yet.
+var children nursery
+
+// nursery knows each child namespace by an open sysctl of its own. A file of
+// sysctl does not hold the namespace, and answers ENOENT once the kernel has
+// taken the sysctl away. That of net.core goes after everything that modules and
+// IP had in the namespace: cleanup_net in net/core/net_namespace.c undoes in the
+// reverse order of registration, which sysctl_core_init did before them. The
+// kernel does all that in the background.
+type nursery struct {
+	mu    sync.Mutex
+	alive []int
+}
+
+func (n *nursery) born() error {
+	fd, err := unix.Open("/proc/sys/net/core/somaxconn", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("watch network namespace: %w", err)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.alive = append(n.alive, fd)
+	return nil
+}
+
+// buried closes the files of namespaces that are gone and returns how many are
+// not.
+func (n *nursery) buried() (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var errs []error
+	n.alive = slices.DeleteFunc(n.alive, func(fd int) bool {
+		_, err := unix.Pread(fd, make([]byte, 16), 0)
+		switch err {
+		case nil, unix.EINTR:
+			return false
+		case unix.ENOENT:
+			err = nil
+		}
+		errs = append(errs, err, unix.Close(fd))
+		return true
+	})
+	return len(n.alive), errors.Join(errs...)
+}
+
+// awaitChildren waits until child namespaces are gone, and returns how many the
+// kernel keeps: something still refers to those.
+func awaitChildren() (int, error) {
+	for range settleTicks {
+		left, err := children.buried()
+		if left == 0 || err != nil {
+			return left, err
+		}
+		if err := PassTicks(1); err != nil {
+			return left, err
+		}
+	}
+	return children.buried()
 }

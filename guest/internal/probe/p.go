@@ -183,8 +183,7 @@ func (p *P) withBox(path lab.Path, f func()) error {
 		return errors.Join(err, table.Close())
 	}
 	f()
-	err = errors.Join(p.clean(), p.Box.Close(), table.Flush(), traces(), table.Close())
-	return errors.Join(err, leftovers())
+	return errors.Join(p.clean(), p.Box.Close(), table.Flush(), table.Close())
 }
 
 // Entries lists the table.

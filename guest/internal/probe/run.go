@@ -2,11 +2,9 @@ package probe
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
@@ -36,10 +34,10 @@ type Result struct {
 
 // Run runs a case from a clean slate to a clean slate. What it observed counts
 // only if the namespace it ran in is left without a trace.
-func (c Case) Run(loader Loader, log *lab.Log) Result {
+func (c Case) Run(loader Loader, log *lab.Log, ground *Ground) Result {
 	began := lab.Now()
 	p := &P{name: c.Name(), seen: map[string]bool{}, log: log, clock: guestClock, hostClock: c.HostClock}
-	outcome, reason := c.run(p, loader)
+	outcome, reason := c.onGround(p, loader, ground)
 	r := Result{Outcome: outcome, Reason: reason, Log: p.lines, Elapsed: lab.Now() - began}
 	if outcome == observe.Recorded {
 		r.Rows = p.rows
@@ -47,7 +45,23 @@ func (c Case) Run(loader Loader, log *lab.Log) Result {
 	return r
 }
 
-func (c Case) run(p *P, loader Loader) (observe.Outcome, string) {
+// onGround runs the case where none before it left anything, and looks what it
+// leaves itself. Whatever that is, the case says it.
+func (c Case) onGround(p *P, loader Loader, ground *Ground) (observe.Outcome, string) {
+	if err := ground.ready(); err != nil {
+		return observe.Broken, err.Error()
+	}
+	outcome, reason := c.run(p, loader, ground)
+	if err := ground.check(c.Name()); err != nil {
+		if outcome == observe.Broken {
+			return outcome, reason + "; " + err.Error()
+		}
+		return observe.Broken, err.Error()
+	}
+	return outcome, reason
+}
+
+func (c Case) run(p *P, loader Loader, ground *Ground) (observe.Outcome, string) {
 	if _, err := p.log.Take(); err != nil {
 		return observe.Broken, err.Error()
 	}
@@ -66,7 +80,7 @@ func (c Case) run(p *P, loader Loader) (observe.Outcome, string) {
 	outcome, reason := observe.Recorded, ""
 	err := in(func() error { return c.inBox(p, &outcome, &reason) })
 	if c.Untouched {
-		err = errors.Join(err, c.load(loader))
+		err = errors.Join(err, loader.Load(ground.clean.Modules()...))
 	}
 	if err != nil {
 		return observe.Broken, err.Error()
@@ -96,7 +110,7 @@ func (c Case) inBox(p *P, outcome *observe.Outcome, reason *string) error {
 		return err
 	}
 	body()
-	return errors.Join(p.clean(), p.Box.Close(), leftovers())
+	return errors.Join(p.clean(), p.Box.Close())
 }
 
 // body prepares what the head asks for, runs the body, and turns what ended it
@@ -122,33 +136,6 @@ func (c Case) body(p *P) (outcome observe.Outcome, reason string) {
 	c.Probe.Run(p)
 	p.drainLog()
 	return observe.Recorded, ""
-}
-
-// traces says what a probe left in the table, what is not confirmed and so in
-// no dump included.
-func traces() error {
-	n, err := lab.ReadSysctl("net.netfilter.nf_conntrack_count")
-	if err != nil {
-		return fmt.Errorf("read conntrack count: %w", err)
-	}
-	if n != "0" {
-		return fmt.Errorf("left behind: %s conntrack entries", n)
-	}
-	return nil
-}
-
-// leftovers says what a probe left in the namespace besides.
-func leftovers() error {
-	links, err := netlink.LinkList()
-	if err != nil {
-		return fmt.Errorf("list links: %w", err)
-	}
-	for _, l := range links {
-		if l.Attrs().Name != "lo" {
-			return fmt.Errorf("left behind: link %s", l.Attrs().Name)
-		}
-	}
-	return nil
 }
 
 // isMissing reports whether an error of the kernel says that it has no such

@@ -137,12 +137,17 @@ func Run(ctx context.Context, opts Options, modules Loader, emit func(observe.Re
 	if err := emit(hello(cases, modules)); err != nil {
 		return err
 	}
+	ground, err := probe.NewGround(modules)
+	if err != nil {
+		return err
+	}
+	defer ground.Close()
 	rows := 0
 	for _, c := range cases {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := runCase(c, modules, log, emit)
+		n, err := runCase(c, modules, log, ground, emit)
 		if err != nil {
 			return err
 		}
@@ -151,11 +156,11 @@ func Run(ctx context.Context, opts Options, modules Loader, emit func(observe.Re
 	return emit(observe.Record{Done: &observe.Done{Probes: len(cases), Rows: rows}})
 }
 
-func runCase(c probe.Case, modules Loader, log *lab.Log, emit func(observe.Record) error) (int, error) {
+func runCase(c probe.Case, modules Loader, log *lab.Log, ground *probe.Ground, emit func(observe.Record) error) (int, error) {
 	if err := emit(observe.Record{Begin: &observe.Begin{Probe: c.Name()}}); err != nil {
 		return 0, err
 	}
-	r := c.Run(modules, log)
+	r := c.Run(modules, log, ground)
 	for i := range r.Rows {
 		if err := emit(observe.Record{Row: &r.Rows[i]}); err != nil {
 			return 0, err

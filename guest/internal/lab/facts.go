@@ -1,0 +1,332 @@
+package lab
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+func openDir(path string) (int, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open %s: %w", path, err)
+	}
+	return fd, nil
+}
+
+// list reads the names in an open directory, sorted.
+func list(fd int) ([]string, error) {
+	if _, err := unix.Seek(fd, 0, unix.SEEK_SET); err != nil {
+		return nil, err
+	}
+	var names []string
+	buf := make([]byte, 4096)
+	for {
+		n, err := unix.ReadDirent(fd, buf)
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			slices.Sort(names)
+			return names, nil
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
+}
+
+// link reads a symbolic link below an open directory.
+func link(dir int, name string) (string, error) {
+	buf := make([]byte, 256)
+	n, err := unix.Readlinkat(dir, name, buf)
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
+}
+
+func netnsOf(path string) (string, error) {
+	ns, err := os.Readlink(path)
+	if err != nil {
+		return "", fmt.Errorf("find network namespace: %w", err)
+	}
+	return ns, nil
+}
+
+// nowhere is what stands in for a file that was left open, and is no trace.
+const nowhere = "/dev/null"
+
+// readFiles lists open files. Those of the runtime's poller come when it first
+// needs them.
+func (w *Witness) readFiles(s *State) error {
+	names, err := list(w.files)
+	if err != nil {
+		return fmt.Errorf("list open files: %w", err)
+	}
+	for _, fd := range names {
+		to, err := link(w.files, fd)
+		if err != nil || to == nowhere || strings.HasPrefix(to, "anon_inode:[event") {
+			continue
+		}
+		// Those of the witness itself come and go with modules.
+		if strings.HasPrefix(to, "/proc/sys/") || strings.HasPrefix(to, "/sys/module/") {
+			continue
+		}
+		s.add(KindFile, Fact{Name: fd + " (" + to + ")", thing: fd})
+	}
+	s.sorted(KindFile)
+	return nil
+}
+
+// readThreads lists the threads that are in another network namespace than the
+// initial one. One that ends while the list is read is in none.
+func (w *Witness) readThreads(s *State) error {
+	names, err := list(w.threads)
+	if err != nil {
+		return fmt.Errorf("list threads: %w", err)
+	}
+	strays := 0
+	for _, tid := range names {
+		ns, err := link(w.threads, tid+"/ns/net")
+		if err == nil && ns != w.home {
+			strays++
+		}
+	}
+	s.count(KindThread, strays, "threads in another network namespace")
+	return nil
+}
+
+// readModules lists modules and how often each is used, by other modules, rules
+// and open files.
+func (w *Witness) readModules(s *State) error {
+	if err := w.modules.read(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(w.modules.value) {
+		// Name, size, uses, users: fs/seq_file of kernel/module/procfs.c.
+		name, rest, _ := strings.Cut(line, " ")
+		_, rest, _ = strings.Cut(rest, " ")
+		uses, _, _ := strings.Cut(rest, " ")
+		s.add(KindModule, Fact{Name: name})
+		s.add(KindModuleUse, Fact{Name: name, Value: uses})
+	}
+	s.sorted(KindModule)
+	s.sorted(KindModuleUse)
+	return nil
+}
+
+// counted are the sockets of /proc/net/sockstat and sockstat6 that hold ports or
+// send by themselves: line and word.
+var counted = []struct{ line, word, what string }{
+	{"TCP:", "inuse", "TCP sockets"}, {"TCP:", "tw", "TCP sockets in TIME_WAIT"},
+	{"UDP:", "inuse", "UDP sockets"}, {"RAW:", "inuse", "raw sockets"},
+	{"FRAG:", "inuse", "fragment queues"},
+	{"TCP6:", "inuse", "TCP sockets of IPv6"}, {"UDP6:", "inuse", "UDP sockets of IPv6"},
+	{"RAW6:", "inuse", "raw sockets of IPv6"}, {"FRAG6:", "inuse", "fragment queues of IPv6"},
+}
+
+func (w *Witness) readSockets(s *State) error {
+	var lines []string
+	for _, f := range w.sockets {
+		if err := f.read(); err != nil {
+			return err
+		}
+		lines = append(lines, strings.Split(f.value, "\n")...)
+	}
+	for _, line := range lines {
+		words := strings.Fields(line)
+		for _, c := range counted {
+			if words[0] != c.line {
+				continue
+			}
+			if i := slices.Index(words, c.word); i > 0 && i+1 < len(words) && words[i+1] != "0" {
+				s.add(KindSockets, Fact{Name: c.what, Value: words[i+1]})
+			}
+		}
+	}
+	s.sorted(KindSockets)
+	return nil
+}
+
+func (w *Witness) readLinks(s *State) error { return readLinks(w.route, s) }
+
+func readLinks(h *netlink.Handle, s *State) error {
+	links, err := h.LinkList()
+	if err != nil {
+		return fmt.Errorf("list links: %w", err)
+	}
+	for _, l := range links {
+		a := l.Attrs()
+		s.add(KindLink, Fact{Name: a.Name, thing: l, Value: fmt.Sprintf("%s %s mtu %d queue %d", a.Flags&^runningFlags, l.Type(), a.MTU, a.TxQLen)})
+	}
+	s.sorted(KindLink)
+	return nil
+}
+
+// runningFlags say what follows from the others.
+const runningFlags = unix.IFF_RUNNING
+
+func (w *Witness) readAddresses(s *State) error {
+	addrs, err := w.route.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("list addresses: %w", err)
+	}
+	for _, a := range addrs {
+		s.add(KindAddress, Fact{Name: fmt.Sprintf("%s on link %d", a.IPNet, a.LinkIndex), thing: a})
+	}
+	s.sorted(KindAddress)
+	return nil
+}
+
+func (w *Witness) readRoutes(s *State) error {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		// Table 0 with this filter means all tables.
+		routes, err := w.route.RouteListFiltered(family, &netlink.Route{}, netlink.RT_FILTER_TABLE)
+		if err != nil {
+			return fmt.Errorf("list routes: %w", err)
+		}
+		for _, r := range routes {
+			name := fmt.Sprintf("to %v by %v on link %d, metric %d, table %d", r.Dst, r.Gw, r.LinkIndex, r.Priority, r.Table)
+			s.add(KindRoute, Fact{Name: name, Value: fmt.Sprintf("type %d scope %d", r.Type, r.Scope), thing: r})
+		}
+	}
+	s.sorted(KindRoute)
+	return nil
+}
+
+func (w *Witness) readRules(s *State) error {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		rules, err := w.route.RuleList(family)
+		if err != nil {
+			return fmt.Errorf("list routing rules: %w", err)
+		}
+		for _, r := range rules {
+			r.Family = family
+			name := fmt.Sprintf("of family %d, priority %d: from %v to %v in %q out %q mark %d, table %d", family, r.Priority, r.Src, r.Dst, r.IifName, r.OifName, r.Mark, r.Table)
+			s.add(KindRule, Fact{Name: name, thing: r})
+		}
+	}
+	s.sorted(KindRule)
+	return nil
+}
+
+func (w *Witness) readNeighbours(s *State) error {
+	neighs, err := w.route.NeighList(0, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("list neighbours: %w", err)
+	}
+	for _, n := range neighs {
+		s.add(KindNeighbour, Fact{Name: fmt.Sprintf("%s on link %d", n.IP, n.LinkIndex), thing: n})
+	}
+	s.sorted(KindNeighbour)
+	return nil
+}
+
+// readObjects lists ct helpers made by programs and timeout policies, where
+// their modules are: asking would load them.
+func (w *Witness) readObjects(s *State) error {
+	for _, o := range []struct {
+		module string
+		kind   Kind
+		get    uint16
+		what   string
+	}{
+		{"nfnetlink_cthelper", KindHelper, helperGet, "ct helpers"},
+		{"nfnetlink_cttimeout", KindTimeoutPolicy, policyGet, "ct timeout policies"},
+	} {
+		if !s.hasModule(o.module) {
+			continue
+		}
+		const name = 1 // NFCTH_NAME, CTA_TIMEOUT_NAME
+		err := w.nf.request(o.get, unix.NLM_F_DUMP, nil, func(_ byte, attrs []byte) {
+			s.add(o.kind, Fact{Name: text(attr(attrs, name))})
+		})
+		if err != nil {
+			return fmt.Errorf("list %s: %w", o.what, err)
+		}
+		s.sorted(o.kind)
+	}
+	return nil
+}
+
+func (s *State) hasModule(name string) bool {
+	_, ok := slices.BinarySearchFunc(s[KindModule], name, func(f Fact, n string) int { return strings.Compare(f.Name, n) })
+	return ok
+}
+
+// xtables are the families of x_tables: the module whose presence says that
+// there may be tables, the list of them, and how a socket asks about one.
+var xtables = []struct {
+	module, names, family string
+	domain, level         int
+}{
+	{"ip_tables", "/proc/thread-self/net/ip_tables_names", "ip", unix.AF_INET, unix.IPPROTO_IP},
+	{"ip6_tables", "/proc/thread-self/net/ip6_tables_names", "ip6", unix.AF_INET6, unix.IPPROTO_IPV6},
+}
+
+// readXTables lists the tables of x_tables and how many rules each has.
+func (w *Witness) readXTables(s *State) error {
+	for _, x := range xtables {
+		if !s.hasModule(x.module) {
+			continue
+		}
+		var err error
+		initial.do(func() { err = readXTables(s, x.names, x.family, x.domain, x.level) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readXTables(s *State, path, family string, domain, level int) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("list x_tables: %w", err)
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	if err != nil {
+		return fmt.Errorf("open x_tables: %w", err)
+	}
+	defer unix.Close(fd)
+	for _, name := range strings.Fields(string(b)) {
+		n, err := xtEntries(fd, level, name)
+		if err != nil {
+			return fmt.Errorf("read x_tables table %s: %w", name, err)
+		}
+		s.add(KindXTable, Fact{Name: family + " " + name, Value: strconv.Itoa(n) + " entries"})
+	}
+	s.sorted(KindXTable)
+	return nil
+}
+
+// xtEntries asks for struct ipt_getinfo, or ip6t_getinfo, which is alike.
+func xtEntries(fd, level int, table string) (int, error) {
+	const (
+		getInfo    = 64 // IPT_SO_GET_INFO, IP6T_SO_GET_INFO
+		numEntries = 76 // offset, behind the name and 11 numbers
+		size       = 84
+	)
+	var info [size]byte
+	copy(info[:31], table)
+	if err := getsockopt(fd, level, getInfo, info[:]); err != nil {
+		return 0, err
+	}
+	return int(binary.NativeEndian.Uint32(info[numEntries:])), nil
+}
+
+func getsockopt(fd, level, option int, buf []byte) error {
+	size := uint32(len(buf))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), uintptr(option),
+		uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
+)
+
+// Ground is what all probes of a guest stand on: the initial namespace and the
+// kernel, as they were before the first probe. Each probe must find it so and
+// leave it so.
+type Ground struct {
+	witness *lab.Witness
+	loader  Loader
+	clean   *lab.State
+
+	spoilt lab.Traces // what could not be undone
+	by     string     // the probe that left it
+}
+
+// NewGround takes down how the ground is now, with every module loaded that
+// probes will need.
+func NewGround(loader Loader) (*Ground, error) {
+	g := &Ground{loader: loader}
+	err := lab.InInitial(func() (err error) {
+		if g.witness, err = lab.NewWitness(); err != nil {
+			return err
+		}
+		g.clean, err = g.witness.State()
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("take down how things are before the first probe: %w", err), g.Close())
+	}
+	return g, nil
+}
+
+// Close closes what the ground is watched through.
+func (g *Ground) Close() error {
+	if g.witness == nil {
+		return nil
+	}
+	return g.witness.Close()
+}
+
+// ready says why no probe can run: an earlier one left what could not be undone
+// and is still there.
+func (g *Ground) ready() error {
+	if len(g.spoilt) == 0 {
+		return nil
+	}
+	var err error
+	if g.spoilt, err = g.traces(); err != nil {
+		return err
+	}
+	if len(g.spoilt) == 0 {
+		return nil
+	}
+	return fmt.Errorf("not run: %s left behind: %s", g.by, g.spoilt)
+}
+
+// check says what a probe left behind, and undoes it, so that the next probe
+// finds the ground as this one did.
+func (g *Ground) check(name string) error {
+	left, err := g.traces()
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	err = fmt.Errorf("left behind: %s", left)
+	for _, t := range left {
+		if undo := g.undo(t); undo != nil && !errors.Is(undo, lab.ErrLasting) {
+			err = errors.Join(err, undo)
+		}
+	}
+	g.by = name
+	still, again := g.traces()
+	if again != nil {
+		still = left // nobody knows better
+	}
+	g.spoilt = still
+	if len(still) > 0 {
+		err = fmt.Errorf("%w (still there: %s)", err, still)
+	}
+	return errors.Join(err, again)
+}
+
+func (g *Ground) traces() (lab.Traces, error) {
+	now, err := g.witness.Settled(g.clean)
+	if err != nil {
+		return nil, fmt.Errorf("look for what was left behind: %w", err)
+	}
+	return lab.Diff(g.clean, now), nil
+}
+
+func (g *Ground) undo(t lab.Trace) error {
+	switch {
+	case t.Kind != lab.KindModule:
+		return g.witness.Undo(t)
+	case t.Was == nil:
+		return g.loader.Unload(t.Is.Name)
+	}
+	return g.loader.Load(t.Was.Name)
+}
