@@ -66,17 +66,17 @@ var children nursery
 // kernel does all that in the background.
 type nursery struct {
 	mu    sync.Mutex
-	alive []int
+	alive []*watched
 }
 
 func (n *nursery) born() error {
-	fd, err := unix.Open("/proc/sys/net/core/somaxconn", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	f, err := watch("net.core.somaxconn", "/proc/sys/net/core/somaxconn")
 	if err != nil {
 		return fmt.Errorf("watch network namespace: %w", err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.alive = append(n.alive, fd)
+	n.alive = append(n.alive, f)
 	return nil
 }
 
@@ -86,29 +86,34 @@ func (n *nursery) buried() (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var errs []error
-	n.alive = slices.DeleteFunc(n.alive, func(fd int) bool {
-		_, err := unix.Pread(fd, make([]byte, 16), 0)
-		switch err {
-		case nil, unix.EINTR:
+	n.alive = slices.DeleteFunc(n.alive, func(f *watched) bool {
+		err := f.read()
+		if err == nil {
 			return false
-		case unix.ENOENT:
+		}
+		if errors.Is(err, unix.ENOENT) {
 			err = nil
 		}
-		errs = append(errs, err, unix.Close(fd))
+		errs = append(errs, err)
+		f.close()
 		return true
 	})
 	return len(n.alive), errors.Join(errs...)
 }
 
+// restTicks is how long a wait for a namespace rests: it takes some grace
+// periods to go, of a few ticks each.
+const restTicks = 4
+
 // awaitChildren waits until child namespaces are gone, and returns how many the
 // kernel keeps: something still refers to those.
 func awaitChildren() (int, error) {
-	for range settleTicks {
+	for range settleTicks / restTicks {
 		left, err := children.buried()
 		if left == 0 || err != nil {
 			return left, err
 		}
-		if err := PassTicks(1); err != nil {
+		if err := PassTicks(restTicks); err != nil {
 			return left, err
 		}
 	}

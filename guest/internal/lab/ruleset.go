@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -29,7 +28,11 @@ func NewRuleset() (*Ruleset, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open nf_tables netlink: %w", err)
 	}
-	return &Ruleset{conn: conn, users: moduleUsers()}, nil
+	users, err := moduleUsers()
+	if err != nil {
+		return nil, errors.Join(err, conn.CloseLasting())
+	}
+	return &Ruleset{conn: conn, users: users}, nil
 }
 
 // Add loads rules in one transaction: all of them or none.
@@ -127,8 +130,9 @@ const settleTicks = 1000
 // worker lets go of a module after everything else that an expression held.
 func (s *Ruleset) settle() error {
 	for range settleTicks {
-		if maps.Equal(moduleUsers(), s.users) {
-			return nil
+		users, err := moduleUsers()
+		if err != nil || maps.Equal(users, s.users) {
+			return err
 		}
 		if err := PassTicks(1); err != nil {
 			return err
@@ -140,15 +144,28 @@ func (s *Ruleset) settle() error {
 // moduleUsers reads the use counts of nftables' modules, where it has any. It
 // has them on every kernel that builds tracking expressions as modules; with
 // all of it built in, removal is waited for by the rest of the probe alone.
-func moduleUsers() map[string]string {
+func moduleUsers() (map[string]string, error) {
+	f, err := watch("modules", "/proc/modules")
+	if err != nil {
+		return nil, fmt.Errorf("read use counts of modules: %w", err)
+	}
+	defer f.close()
 	users := map[string]string{}
-	files, _ := filepath.Glob("/sys/module/nft_*/refcnt") // fails only on a bad pattern
-	for _, f := range files {
-		if b, err := os.ReadFile(f); err == nil {
-			users[f] = string(b)
+	for line := range strings.Lines(f.value) {
+		if name, uses := moduleLine(line); strings.HasPrefix(name, "nft_") {
+			users[name] = uses
 		}
 	}
-	return users
+	return users, nil
+}
+
+// moduleLine takes the name and the number of uses from a line of /proc/modules:
+// name, size, uses, users, … (m_show in kernel/module/procfs.c).
+func moduleLine(line string) (name, uses string) {
+	name, rest, _ := strings.Cut(line, " ")
+	_, rest, _ = strings.Cut(rest, " ")
+	uses, _, _ = strings.Cut(rest, " ")
+	return name, uses
 }
 
 // Close ends the connection; rules stay.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,9 +19,13 @@ type watched struct {
 	name  string // what a trace calls it
 	path  string
 	fd    int
+	size  int    // of a read
 	bytes []byte // as last read
 	value string // bytes without the space around them
 }
+
+// ownFiles is the least number of a watched file.
+const ownFiles = 512
 
 // watch opens a file and reads it once.
 func watch(name, path string) (*watched, error) {
@@ -28,7 +33,13 @@ func watch(name, path string) (*watched, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	f := &watched{name: name, path: path, fd: fd}
+	// Out of the way of the numbers that files of probes get.
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, ownFiles)
+	unix.Close(fd)
+	if err != nil {
+		return nil, &fs.PathError{Op: "dup", Path: path, Err: err}
+	}
+	f := &watched{name: name, path: path, fd: high, size: shortRead}
 	if err := f.read(); err != nil {
 		f.close()
 		return nil, err
@@ -36,38 +47,51 @@ func watch(name, path string) (*watched, error) {
 	return f, nil
 }
 
-// readSize holds any of the files: /proc/modules of a hundred modules is the
-// longest.
-const readSize = 1 << 15
+// Sizes of reads. The kernel makes room for as much as a sysctl is asked for,
+// and clears it, so that a long buffer costs more than all the rest: almost all
+// fit the short one. The list of a hundred modules fits the long one.
+const (
+	shortRead = 255
+	longRead  = 1 << 15
+)
 
-var readBuf [readSize]byte
+var readBuf [longRead]byte
 
 // read reads the file anew. The kernel makes each file's text when asked for
-// its beginning, and hands the text out in pieces of a page.
+// its beginning, and hands long ones out in pieces of a page.
 func (f *watched) read() error {
-	n := 0
-	for {
-		m, err := unix.Pread(f.fd, readBuf[n:], int64(n))
-		if errors.Is(err, unix.EINTR) {
+	n, size := 0, f.size
+	for n < size {
+		m, errno := pread(f.fd, readBuf[n:size], n)
+		if errno == unix.EINTR {
 			continue
 		}
-		if err != nil {
-			return &fs.PathError{Op: "read", Path: f.path, Err: err}
+		if errno != 0 {
+			return &fs.PathError{Op: "read", Path: f.path, Err: errno}
 		}
 		n += m
-		// What is shorter than half a page comes in one piece.
-		if m == 0 || n < 2048 {
+		if m == 0 || size == shortRead && n < shortRead {
 			break
 		}
-		if n == readSize {
-			return &fs.PathError{Op: "read", Path: f.path, Err: unix.EFBIG}
+		if n == shortRead {
+			f.size, size = longRead, longRead
 		}
 	}
+	if n == longRead {
+		return &fs.PathError{Op: "read", Path: f.path, Err: unix.EFBIG}
+	}
 	if f.bytes == nil || !bytes.Equal(readBuf[:n], f.bytes) {
-		f.bytes = append(f.bytes[:0:0], readBuf[:n]...)
+		f.bytes = append([]byte{}, readBuf[:n]...)
 		f.value = string(bytes.TrimSpace(f.bytes))
 	}
 	return nil
+}
+
+// pread is unix.Pread without telling the scheduler of the call: these files
+// never block.
+func pread(fd int, buf []byte, offset int) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), uintptr(offset), 0, 0)
+	return int(n), errno
 }
 
 func (f *watched) close() { _ = unix.Close(f.fd) } // nothing was written
@@ -82,16 +106,53 @@ func (s *settings) close() {
 	*s = settings{}
 }
 
-// sysctlTrees are watched whole: all that packets, tracking or the kernel's log
-// could depend on. A directory's own directories are not part of it.
-var sysctlTrees = []string{
-	"net/core", "net/ipv4", "net/ipv4/conf/all", "net/ipv4/conf/default", "net/ipv4/conf/lo",
-	"net/ipv6", "net/ipv6/conf/all", "net/ipv6/conf/default", "net/ipv6/conf/lo", "net/ipv6/icmp", "net/ipv6/route",
-	"net/netfilter", "net/netfilter/nf_log", "net/bridge", "net/unix",
+// sysctlTrees are watched whole, but for their directories.
+var sysctlTrees = []string{"net/ipv6/icmp", "net/netfilter", "net/netfilter/nf_log"}
+
+// sysctlFiles are watched besides: on these the way of a packet, the box's
+// answers and the kernel's log depend. Reading every sysctl there is would take
+// longer than many a probe. What is not here cannot be written: see watches.
+var sysctlFiles = slices.Concat(
+	in("kernel", "panic_on_oops", "printk", "printk_ratelimit"),
+	in("net", "nf_conntrack_max"),
+	in("net/core", "message_burst", "message_cost", "netdev_max_backlog", "somaxconn", "warnings"),
+	in("net/ipv4", "fwmark_reflect", "icmp_echo_ignore_all", "icmp_echo_ignore_broadcasts",
+		"icmp_errors_use_inbound_ifaddr", "icmp_msgs_burst", "icmp_msgs_per_sec", "icmp_ratelimit", "icmp_ratemask",
+		"ip_default_ttl", "ip_early_demux", "ip_forward", "ip_forward_use_pmtu", "ip_local_port_range",
+		"ip_no_pmtu_disc", "ip_nonlocal_bind", "ipfrag_high_thresh", "ipfrag_max_dist", "ipfrag_time",
+		"ping_group_range", "tcp_abort_on_overflow", "tcp_challenge_ack_limit", "tcp_early_demux", "tcp_ecn",
+		"tcp_fin_timeout", "tcp_invalid_ratelimit", "tcp_max_syn_backlog", "tcp_max_tw_buckets",
+		"tcp_no_metrics_save", "tcp_rfc1337", "tcp_sack", "tcp_syn_retries", "tcp_synack_retries",
+		"tcp_syncookies", "tcp_timestamps", "tcp_tw_reuse", "tcp_window_scaling", "udp_early_demux"),
+	in("net/ipv4/conf/all", conf4...), in("net/ipv4/conf/default", conf4...),
+	in("net/ipv6", "bindv6only", "fwmark_reflect", "ip6frag_high_thresh", "ip6frag_time", "ip_nonlocal_bind"),
+	in("net/ipv6/conf/all", conf6...), in("net/ipv6/conf/default", conf6...), in("net/ipv6/conf/lo", "disable_ipv6"),
+)
+
+// What may be set for all links and for new ones.
+var (
+	conf4 = []string{"accept_local", "accept_redirects", "forwarding", "log_martians", "route_localnet", "rp_filter", "send_redirects"}
+	conf6 = []string{"accept_dad", "accept_ra", "addr_gen_mode", "autoconf", "disable_ipv6", "forwarding", "router_solicitations"}
+)
+
+func in(dir string, names ...string) []string {
+	paths := make([]string, len(names))
+	for i, name := range names {
+		paths[i] = dir + "/" + name
+	}
+	return paths
 }
 
-// sysctlFiles are watched besides.
-var sysctlFiles = []string{"kernel/printk", "kernel/panic_on_oops", "kernel/printk_ratelimit", "net/nf_conntrack_max"}
+// watches reports whether a sysctl, by its path below /proc/sys, would be missed
+// if a probe left it changed. Those of a link of the box go with the link.
+func watches(path string) bool {
+	dir, name := filepath.Split(path)
+	if slices.Contains(sysctlTrees, filepath.Clean(dir)) || slices.Contains(sysctlFiles, path) {
+		return true
+	}
+	link := filepath.Base(dir)
+	return name != "" && (link == NearName || link == FarName)
+}
 
 // unsteady are sysctls that change by themselves, or whose reading does
 // something.
@@ -115,9 +176,7 @@ func (s *settings) open(modules []string) error {
 			}
 		}
 	}
-	names = append(names, sysctlFiles...)
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range append(names, sysctlFiles...) {
 		f, err := watch(strings.ReplaceAll(name, "/", "."), "/proc/sys/"+name)
 		if unreadable(err) {
 			continue
@@ -140,6 +199,8 @@ func (s *settings) open(modules []string) error {
 			s.parameters = append(s.parameters, f)
 		}
 	}
+	byName(s.sysctls)
+	byName(s.parameters)
 	return nil
 }
 
@@ -183,13 +244,18 @@ func (s *settings) read() error {
 }
 
 func (s *settings) facts(st *State) {
-	for _, f := range s.sysctls {
-		st.add(KindSetting, Fact{Name: f.name, Value: f.value, thing: f.path})
+	st[KindSetting], st[KindParameter] = facts(s.sysctls), facts(s.parameters)
+}
+
+func facts(files []*watched) []Fact {
+	out := make([]Fact, len(files))
+	for i, f := range files {
+		out[i] = Fact{Name: f.name, Value: f.value, thing: f.path}
 	}
-	for _, f := range s.parameters {
-		st.add(KindParameter, Fact{Name: f.name, Value: f.value, thing: f.path})
-	}
-	// Names have dots where paths, by which the lists are sorted, have slashes.
-	st.sorted(KindSetting)
-	st.sorted(KindParameter)
+	return out
+}
+
+// byName puts files in the order of facts.
+func byName(files []*watched) {
+	slices.SortFunc(files, func(a, b *watched) int { return strings.Compare(a.name, b.name) })
 }
