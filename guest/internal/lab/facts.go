@@ -191,7 +191,10 @@ func (w *Witness) readRoutes(s *State) error {
 			return fmt.Errorf("list routes: %w", err)
 		}
 		for _, r := range routes {
-			name := fmt.Sprintf("to %v by %v on link %d, metric %d, table %d", r.Dst, r.Gw, r.LinkIndex, r.Priority, r.Table)
+			name := fmt.Sprintf("to %v on link %d, metric %d, table %d", r.Dst, r.LinkIndex, r.Priority, r.Table)
+			if r.Gw != nil {
+				name += ", by " + r.Gw.String()
+			}
 			s.add(KindRoute, Fact{Name: name, Value: fmt.Sprintf("type %d scope %d", r.Type, r.Scope), thing: r})
 		}
 	}
@@ -221,6 +224,9 @@ func (w *Witness) readNeighbours(s *State) error {
 		return fmt.Errorf("list neighbours: %w", err)
 	}
 	for _, n := range neighs {
+		if n.State&unix.NUD_PERMANENT == 0 {
+			continue // learned, not made
+		}
 		s.add(KindNeighbour, Fact{Name: fmt.Sprintf("%s on link %d", n.IP, n.LinkIndex), thing: n})
 	}
 	s.sorted(KindNeighbour)

@@ -1,10 +1,10 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/google/nftables"
@@ -131,7 +131,7 @@ const settleTicks = 1000
 func (s *Ruleset) settle() error {
 	for range settleTicks {
 		users, err := moduleUsers()
-		if err != nil || maps.Equal(users, s.users) {
+		if err != nil || !held(users, s.users) {
 			return err
 		}
 		if err := PassTicks(1); err != nil {
@@ -139,6 +139,16 @@ func (s *Ruleset) settle() error {
 		}
 	}
 	return errors.New("removed rules still hold kernel modules")
+}
+
+// held reports whether a module has other users than before.
+func held(now, before map[string]string) bool {
+	for name, uses := range now {
+		if uses != cmp.Or(before[name], "0") {
+			return true
+		}
+	}
+	return false
 }
 
 // moduleUsers reads the use counts of nftables' modules, where it has any. It

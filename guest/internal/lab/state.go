@@ -42,7 +42,7 @@ const (
 // kindNames are the words before the name of a fact. Kinds without one are
 // counted: their facts have a number for a value, and the name says of what.
 var kindNames = [kinds]string{
-	KindFile: "open file", KindThread: "thread", KindLink: "link", KindAddress: "address", KindRoute: "route",
+	KindFile: "open file", KindLink: "link", KindAddress: "address", KindRoute: "route",
 	KindRule: "routing rule", KindNeighbour: "neighbour", KindNFTable: "nftables table", KindXTable: "x_tables table",
 	KindHelper: "ct helper", KindTimeoutPolicy: "ct timeout policy", KindSetting: "sysctl",
 	KindParameter: "module parameter", KindModule: "module", KindModuleUse: "use of module",
@@ -96,6 +96,9 @@ func (ts Traces) String() string {
 func Diff(before, after *State) Traces {
 	var traces Traces
 	for k := range kinds {
+		if k == KindModuleUse && len(traces) > 0 && traces[len(traces)-1].Kind == KindModule {
+			break // how often others are used follows from that
+		}
 		was, is := before[k], after[k]
 		for len(was) > 0 || len(is) > 0 {
 			order := 0

@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -115,20 +116,30 @@ func (s *State) Modules() []string {
 	return names
 }
 
+// Patience is how long, in guest time, what differs may take to go by itself.
+const (
+	// Background covers grace periods and workers.
+	Background = 4 * time.Second
+	// TimeWait covers the minute that a closed TCP connection lingers
+	// (TCP_TIMEWAIT_LEN), for which its ports are taken.
+	TimeWait = 70 * time.Second
+)
+
 // Settled reads the state when it is that of before, or when what differs has
-// had its time: the kernel gives modules back, and takes sockets apart, after
-// grace periods and in workers.
-func (w *Witness) Settled(before *State) (*State, error) {
-	for range settleTicks {
+// had its time: the kernel gives modules back, and takes sockets apart, in the
+// background.
+func (w *Witness) Settled(before *State, patience time.Duration) (*State, error) {
+	rest := 4 * time.Millisecond
+	for end := Now() + patience; ; {
 		s, err := w.State()
-		if err != nil || !settling(Diff(before, s)) {
+		if err != nil || !settling(Diff(before, s)) || Now() >= end {
 			return s, err
 		}
-		if err := PassTicks(1); err != nil {
+		if err := Wait(rest); err != nil {
 			return nil, err
 		}
+		rest = min(2*rest, time.Second)
 	}
-	return w.State()
 }
 
 // settling reports whether all that differs may still go by itself.

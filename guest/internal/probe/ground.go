@@ -3,6 +3,8 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 )
@@ -51,7 +53,7 @@ func (g *Ground) ready() error {
 		return nil
 	}
 	var err error
-	if g.spoilt, err = g.traces(); err != nil {
+	if g.spoilt, err = g.traces(lab.Background); err != nil {
 		return err
 	}
 	if len(g.spoilt) == 0 {
@@ -63,30 +65,51 @@ func (g *Ground) ready() error {
 // check says what a probe left behind, and undoes it, so that the next probe
 // finds the ground as this one did.
 func (g *Ground) check(name string) error {
-	left, err := g.traces()
+	left, err := g.traces(lab.Background)
 	if err != nil || len(left) == 0 {
 		return err
 	}
-	err = fmt.Errorf("left behind: %s", left)
-	for _, t := range left {
-		if undo := g.undo(t); undo != nil && !errors.Is(undo, lab.ErrLasting) {
-			err = errors.Join(err, undo)
-		}
-	}
 	g.by = name
-	still, again := g.traces()
+	err = fmt.Errorf("left behind: %s", left)
+	undoing := g.clear()
+	still, again := g.traces(lab.TimeWait)
 	if again != nil {
 		still = left // nobody knows better
 	}
-	g.spoilt = still
-	if len(still) > 0 {
-		err = fmt.Errorf("%w (still there: %s)", err, still)
+	if g.spoilt = still; len(still) == 0 {
+		return err
 	}
-	return errors.Join(err, again)
+	return errors.Join(fmt.Errorf("%w (still there: %s)", err, still), undoing, again)
 }
 
-func (g *Ground) traces() (lab.Traces, error) {
-	now, err := g.witness.Settled(g.clean)
+// maxUndone bounds how many traces are undone one by one.
+const maxUndone = 100
+
+// clear undoes one trace after the other, and looks again in between: an address
+// goes, and comes, with its link, and routes with the address.
+func (g *Ground) clear() error {
+	var errs []error
+	tried := map[string]bool{}
+	for {
+		now, err := g.witness.State()
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		left := lab.Diff(g.clean, now)
+		next := slices.IndexFunc(left, func(t lab.Trace) bool { return !tried[t.String()] })
+		if next < 0 || len(tried) == maxUndone {
+			return errors.Join(errs...)
+		}
+		t := left[next]
+		tried[t.String()] = true
+		if err := g.undo(t); !errors.Is(err, lab.ErrLasting) {
+			errs = append(errs, err)
+		}
+	}
+}
+
+func (g *Ground) traces(patience time.Duration) (lab.Traces, error) {
+	now, err := g.witness.Settled(g.clean, patience)
 	if err != nil {
 		return nil, fmt.Errorf("look for what was left behind: %w", err)
 	}
