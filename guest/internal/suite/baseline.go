@@ -5,6 +5,11 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
 )
 
+// No seed of the boot reaches these rows. The table has room, so that nothing is
+// evicted wherever the hash puts ten entries, and a chain is too long only from
+// 50 on (MIN_CHAINLEN). Entries are listed in order of their tuples. Initial
+// sequence numbers of the box are answered, not recorded, and tracking compares
+// them modulo 2^32. Timeouts are read so that the phase of the tick does not show.
 var baseline = []probe.Probe{
 	{
 		Name:     "baseline/ten-syns",

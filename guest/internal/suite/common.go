@@ -58,10 +58,13 @@ func tenSYNs() []wire.Packet { return origs(flows(10, firstPort, web), SYN) }
 // packets left them; what it would have said is counted as "replies".
 var silence = lab.On(lab.RawOutput, lab.Out(lab.NearName), lab.Proto("tcp"), lab.Sport(80), lab.Meter("replies"), lab.Drop)
 
-// Limits of the table. A full table looks for a victim in the eight hash
-// buckets around a new tuple (early_drop in nf_conntrack_core.c): with buckets
-// in plenty there is none in reach. Below 100 entries the collector does not
-// evict either (it starts at max / 100 * 95).
+// Limits of the table. A full table looks for a victim in eight hash buckets
+// from that of a new tuple on (early_drop in nf_conntrack_core.c), and which
+// tuples lie there follows from a seed drawn at boot: with buckets in plenty
+// there is hardly any in reach. With a limit of 100 or more the collector evicts,
+// too, once a newcomer was dropped and the table is at 95 % (gc_worker): when it
+// comes by is a matter of its phase. Below 100 it does not, since its threshold,
+// max / 100 * 95 in whole numbers, is 0.
 const (
 	maxSysctl     = "net.netfilter.nf_conntrack_max"
 	bucketsSysctl = "net.netfilter.nf_conntrack_buckets"
@@ -103,7 +106,15 @@ func drops(p *probe.P) {
 
 // undisturbed asks a question that the seeded hash may spoil: it asks again
 // with other ports while the statistics say that an entry was evicted because
-// it lay near a newcomer. A kernel that always evicts is recorded as it is.
+// it lay near a newcomer.
+//
+// Each of the three SYNs that a table of seven has no room for looks at 8 of
+// 262144 buckets for one of 14 tuples, two for an entry: one time in 780 one of
+// them finds a victim. Other ports are other buckets, so that three attempts in a
+// row are spoilt one time in 5e8, and that many boots it takes until a row
+// flickers. What this cannot see is a kernel that evicts sometimes, at 20 times
+// the rate or less: table-full/flood counts evictions and would tell. A kernel
+// that always evicts is recorded as it is, by the third attempt.
 func undisturbed(p *probe.P, ask func(first uint16)) {
 	for _, first := range []uint16{firstPort, 20000, 30000} {
 		p.Flush()

@@ -12,6 +12,11 @@ import (
 
 const confirmSource = tales + "; nf_confirm in nf_conntrack_proto.c is the last hook of input and postrouting: what is dropped before is never confirmed"
 
+// No seed of the boot reaches these rows: a single flow is in the table, or two.
+// Events are put into the socket's queue in the packet's own path, and so come in
+// its order; their ids, which are hashed with a seed, are not recorded. A reset
+// ends an entry at once, without the collector, whose phase is luck.
+
 // dying lists the places at which a SYN can die on its way, and the rule that
 // kills it there. Forwarded ones go to a server behind the far link.
 var dying = []struct {

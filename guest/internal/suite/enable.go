@@ -34,6 +34,10 @@ var users = []struct {
 	{"flowtable", "a rule that adds to a flowtable", []string{"nf_flow_table", "nf_flow_table_inet", "nft_flow_offload"}, []lab.Rule{lab.On(lab.FilterForward, lab.Flowtable(lab.NearName), lab.Never, lab.FlowAdd())}},
 }
 
+// No seed of the boot reaches these rows: ten SYNs make entries in a table that
+// has room for them, or make none. Entries outlive the second that
+// enable/last-user-goes waits, wherever the collector is in its round: it takes
+// only what is expired, and a SYN's entry lives two minutes.
 var enable = enables()
 
 func enables() []probe.Probe {

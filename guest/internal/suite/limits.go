@@ -9,6 +9,9 @@ import (
 
 const limitsSource = "nf_conntrack_standalone_init_sysctl in nf_conntrack_standalone.c; Documentation/networking/nf_conntrack-sysctl.rst"
 
+// No seed of the boot reaches these rows: settings are read, and where the table
+// is full it is so of assured entries. The number of a namespace, by which the
+// kernel's log calls it, is in no row.
 var limits = []probe.Probe{
 	{
 		Name:     "limits/defaults",

@@ -14,6 +14,11 @@ const errnoSource = tales + "; __ip_local_out and nf_hook_slow: NF_DROP is EPERM
 // pingSockets lets every group open ping sockets.
 var pingSockets = probe.Sysctl{Name: "net.ipv4.ping_group_range", Value: "0 2147483647"}
 
+// No seed of the boot reaches these rows. Local ports and the ids of pings are
+// drawn at random, but no row shows one, and none can meet another flow: those of
+// the fill have the box's port 80, these the client's port 9. The fill is assured,
+// so that no draw finds a victim. A SYN would be sent again after a second, of
+// which the fence takes less than a hundredth.
 var sendErrno = []probe.Probe{
 	{
 		Name:     "send-errno/room",

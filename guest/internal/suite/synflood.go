@@ -8,6 +8,12 @@ import (
 
 const floodSource = tales + "; Documentation/networking/ip-sysctl.rst, tcp_syncookies"
 
+// Seeds of the boot make the cookies and the initial sequence numbers, but rows
+// count answers and do not show them; that on demand no cookie is sent follows
+// from the length of the queue, 1024, and not from chance. The hash's seed is kept
+// out by undisturbed, which asks once where nothing is evicted: with notrack, with
+// the rate limit and without a limit it always is so, and the limit's bucket is as
+// full as it starts: it gets a token a minute.
 var synFlood = []probe.Probe{
 	{
 		Name:     "syn-flood/cookies-0",
