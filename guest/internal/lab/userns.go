@@ -47,6 +47,12 @@ func UserNamespaceSysctl(name, value string) (SysctlAnswer, error) {
 	if err := cmd.Run(); err != nil {
 		return SysctlAnswer{}, fmt.Errorf("run in a user namespace: %w: %s", err, errs.String())
 	}
+	// Its namespace is put away in the background like any other, but nobody here
+	// can watch it. The kernel does so one after the other, so that a later one of
+	// ours, which is waited for, goes after it.
+	if err := InChild(func() error { return nil }); err != nil {
+		return SysctlAnswer{}, err
+	}
 	var answer SysctlAnswer
 	if err := json.Unmarshal(out.Bytes(), &answer); err != nil {
 		return SysctlAnswer{}, fmt.Errorf("understand answer from the user namespace: %w", err)

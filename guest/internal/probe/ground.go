@@ -52,11 +52,11 @@ func (g *Ground) ready() error {
 	if len(g.spoilt) == 0 {
 		return nil
 	}
-	var err error
-	if g.spoilt, err = g.traces(lab.Background); err != nil {
+	still, err := g.traces(lab.Background)
+	if err != nil {
 		return err
 	}
-	if len(g.spoilt) == 0 {
+	if g.spoilt = still; len(still) == 0 {
 		return nil
 	}
 	return fmt.Errorf("not run: %s left behind: %s", g.by, g.spoilt)

@@ -191,10 +191,14 @@ func hello(cases []probe.Case, modules Loader) observe.Record {
 }
 
 // settings hold for all probes: the kernel prints what it logs at once and does
-// not thin it out, and only what is dire goes to the slow console.
+// not thin it out, and only what is dire goes to the slow console. Nor does it
+// remember a client from one probe to the next: how many ICMP errors it was sent
+// of late, and how fast its TCP was.
 var settings = []struct{ name, value string }{
 	{"net.core.message_cost", "0"},
 	{"kernel.printk", "1 4 1 7"},
+	{"net.ipv4.icmp_ratelimit", "0"},
+	{"net.ipv4.tcp_no_metrics_save", "1"},
 }
 
 func quiet() error {
