@@ -13,4 +13,11 @@
 // went through the receive path; the socket sends one back, which is read from
 // the device behind everything the kernel sent in between. Such frames are not
 // IP, so no hook, rule or tracking ever sees them and they take no table slot.
+//
+// # Traces
+//
+// A Witness takes down what a probe could leave behind in the initial namespace
+// and the kernel: two such States differ in Traces, most of which it can undo.
+// What a probe leaves in a child namespace goes with it; that the namespace
+// itself goes is waited for.
 package lab

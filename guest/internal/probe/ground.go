@@ -13,7 +13,7 @@ import (
 // kernel, as they were before the first probe. Each probe must find it so and
 // leave it so.
 type Ground struct {
-	witness *lab.Witness
+	witness witness
 	loader  Loader
 	clean   *lab.State
 
@@ -21,15 +21,25 @@ type Ground struct {
 	by     string     // the probe that left it
 }
 
+// witness is what the ground needs of a lab.Witness.
+type witness interface {
+	State() (*lab.State, error)
+	Settled(before *lab.State, patience time.Duration) (*lab.State, error)
+	Undo(lab.Trace) error
+	Close() error
+}
+
 // NewGround takes down how the ground is now, with every module loaded that
 // probes will need.
 func NewGround(loader Loader) (*Ground, error) {
 	g := &Ground{loader: loader}
-	err := lab.InInitial(func() (err error) {
-		if g.witness, err = lab.NewWitness(); err != nil {
+	err := lab.InInitial(func() error {
+		w, err := lab.NewWitness()
+		if err != nil {
 			return err
 		}
-		g.clean, err = g.witness.State()
+		g.witness = w
+		g.clean, err = w.State()
 		return err
 	})
 	if err != nil {
