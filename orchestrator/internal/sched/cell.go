@@ -224,6 +224,9 @@ func (s *Scheduler) stream(ctx context.Context, c *collector, guest Guest) error
 	if s.Shuffle != nil {
 		argv = append(argv, "--shuffle", fmt.Sprint(*s.Shuffle))
 	}
+	if c.cell.Guest.Clock == "host" {
+		argv = append(argv, "--clock", "host")
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	out, in := io.Pipe()

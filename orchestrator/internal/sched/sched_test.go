@@ -25,6 +25,18 @@ func outcomes(c results.CellRows) string {
 	return strings.Join(words, ", ")
 }
 
+// The agent is told of a clock that it cannot see.
+func TestHostClock(t *testing.T) {
+	r := newRig(t, map[string]script{"6.1": {stream: stream(t, "6.1-cloud")}})
+	r.cells[0].Guest.Clock = "host"
+	if c := r.run(t.Context(), t)[0]; c.Guest.Clock != "host" {
+		t.Errorf("the cell says it ran on the %s clock", c.Guest.Clock)
+	}
+	if want := "[[/init run --clock host]]"; fmt.Sprint(r.fakes.argv) != want {
+		t.Errorf("ran %q, want %s", r.fakes.argv, want)
+	}
+}
+
 func TestGood(t *testing.T) {
 	r := newRig(t, map[string]script{"6.1": {stream: stream(t, "6.1-cloud")}})
 	r.Shuffle = new(uint64)
