@@ -73,8 +73,7 @@ func (g *restored) Ready(ctx context.Context) error {
 	if err := g.start(v); err != nil {
 		return err
 	}
-	_, err = v.Status(ctx) // QEMU is up when it answers
-	return err
+	return v.Up(ctx)
 }
 
 // tellBoot copies what the guest printed before it was saved to its console.

@@ -196,7 +196,12 @@ func (v *VM) openState(deadline time.Time, command string) (net.Conn, error) {
 	return ours, nil
 }
 
-// stateTime is how long a machine may take to be saved or restored: it ends
+// Up waits until QEMU answers.
+func (v *VM) Up(ctx context.Context) error {
+	return v.qmp.run(stateDeadline(ctx), "query-status", nil, nil)
+}
+
+// stateTime is how long a machine may take to come up, be saved or be restored: it ends
 // hangs.
 const stateTime = time.Minute
 
