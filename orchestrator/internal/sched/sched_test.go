@@ -32,7 +32,7 @@ func TestHostClock(t *testing.T) {
 	if c := r.run(t.Context(), t)[0]; c.Guest.Clock != "host" {
 		t.Errorf("the cell says it ran on the %s clock", c.Guest.Clock)
 	}
-	if want := "[[/init run --clock host]]"; fmt.Sprint(r.fakes.argv) != want {
+	if want := "[[/init run --probe a/one --probe a/two --probe b/one --clock host]]"; fmt.Sprint(r.fakes.argv) != want {
 		t.Errorf("ran %q, want %s", r.fakes.argv, want)
 	}
 }
