@@ -68,7 +68,8 @@ type Scheduler struct {
 const fetchesAtOnce = 2
 
 // Run runs every cell and returns when all have ended and nothing of theirs is
-// left running. A repetition begins when all cells of the one before have. Its error joins what could not be written down, not how cells
+// left running. A repetition begins when all cells of the one before have had
+// their turn. Its error joins what could not be written down, not how cells
 // fared. When ctx ends, guests are stopped and cells that did not end are
 // missing.
 func (s *Scheduler) Run(ctx context.Context, cells []Cell) error {
@@ -147,7 +148,7 @@ func (s *Scheduler) identify(cell *results.Cell, spec Cell, m Machine) {
 	cell.Guest = results.Guest{
 		QEMU: m.QEMU, Machine: m.Machine, Accel: m.Accel, Clock: spec.Guest.Clock,
 		CPUs: spec.Guest.CPUs, Memory: spec.Guest.Memory, Agent: agentbin.Digest(s.Agent),
-		Restored: m.Restored, Fresh: s.FreshGuest, Seed: m.Seed,
+		Restored: m.Restored, Fresh: s.FreshGuest, Seed: m.Seed, Shuffle: s.Shuffle,
 	}
 	h := sha256.New()
 	g := cell.Guest
