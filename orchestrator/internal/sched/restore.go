@@ -44,7 +44,7 @@ type restored struct {
 	machine Machine
 
 	vm      *vm.VM // the last that was started; nil before
-	saved   bool   // by this guest
+	booted  bool   // to be saved
 	channel *observe.Channel
 	state   *os.File
 	release []func() // what is done last, in order
@@ -55,7 +55,7 @@ func (g *restored) Ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !g.saved && !g.image.Again {
+	if !g.booted && !g.image.Again {
 		if err := g.tellBoot(dir); err != nil {
 			return err
 		}
@@ -110,6 +110,7 @@ func (g *restored) start(v *vm.VM) error {
 
 // save boots the image and saves the guest in dir when it waits for a job.
 func (g *restored) save(ctx context.Context, dir string) (err error) {
+	g.booted = true
 	defer g.free()
 	console, err := os.Create(filepath.Join(dir, savedConsole))
 	if err != nil {
@@ -154,7 +155,6 @@ func (g *restored) save(ctx context.Context, dir string) (err error) {
 	if err := copySparse(filepath.Join(dir, savedRAM), ram); err != nil {
 		return fmt.Errorf("save a guest: %w", err)
 	}
-	g.saved = true
 	return nil
 }
 
@@ -264,7 +264,7 @@ func (g *restored) Args() []string {
 
 // Came is "boot" where the guest was booted to be saved.
 func (g *restored) Came() string {
-	if g.saved {
+	if g.booted {
 		return "boot"
 	}
 	return "restore"
