@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -77,18 +76,19 @@ func conditions(cells []results.CellRows) []Condition {
 		{"accelerators", func(g results.Guest) string { return g.Accel }},
 		{"numbers of CPUs", func(g results.Guest) string { return fmt.Sprint(g.CPUs) }},
 		{"sizes of memory", func(g results.Guest) string { return g.Memory }},
+		{"ways to start", start},
 	} {
-		seen := map[string]bool{}
+		values := map[string]bool{}
 		for _, cell := range cells {
 			if cell.Guest.QEMU != "" {
-				seen[c.of(cell.Guest)] = true
+				values[c.of(cell.Guest)] = true
 			}
 		}
-		if len(seen) > 1 {
-			out = append(out, Condition{Name: c.name, Values: slices.Sorted(maps.Keys(seen))})
+		if len(values) > 1 {
+			out = append(out, Condition{Name: c.name, Values: slices.Sorted(maps.Keys(values))})
 		}
 	}
-	if values := differentArgs(cells); len(out) == 0 && len(values) > 1 {
+	if values := differentArgs(cells); len(values) > 1 {
 		out = append(out, Condition{Name: "arguments of QEMU", Values: values})
 	}
 	return out
@@ -109,7 +109,7 @@ func differentArgs(cells []results.CellRows) []string {
 			times[o]++
 		}
 	}
-	seen := map[string]bool{}
+	values := map[string]bool{}
 	for _, line := range lines {
 		var own []string
 		for _, o := range line {
@@ -117,25 +117,34 @@ func differentArgs(cells []results.CellRows) []string {
 				own = append(own, o)
 			}
 		}
-		seen[cmp.Or(strings.Join(own, " "), "none")] = true
+		values[cmp.Or(strings.Join(own, " "), "none")] = true
 	}
-	return slices.Sorted(maps.Keys(seen))
+	return slices.Sorted(maps.Keys(values))
 }
 
-// inherited are numbers of files and ports, which are the host's affair.
-var inherited = regexp.MustCompile(`fd=[0-9]+|port[0-9]+|^/proc/self/fd/[0-9]+$`)
+// start is how guests began.
+func start(g results.Guest) string {
+	how := "booted"
+	if g.Restored {
+		how = "restored"
+	}
+	if g.Fresh {
+		how += " for each probe"
+	}
+	return how
+}
 
-// options returns a command line by option, each with its value, without what
-// differs from start to start and cannot be seen in the guest: paths and files.
+// seen are the options of QEMU that a guest may see, and that say the same for one
+// that is booted and one that is restored. Memory, CPUs and machine have
+// conditions of their own.
+var seen = []string{"-cpu", "-icount", "-rtc", "-seed"}
+
+// options returns those of a command line that may matter, each with its value.
 func options(args []string) []string {
 	var out []string
-	for _, a := range args {
-		last := len(out) - 1
-		switch {
-		case strings.HasPrefix(a, "-") || last < 0:
-			out = append(out, a)
-		case out[last] != "-kernel" && out[last] != "-initrd":
-			out[last] += " " + inherited.ReplaceAllString(a, "N")
+	for i, a := range args {
+		if slices.Contains(seen, a) && i+1 < len(args) {
+			out = append(out, a+" "+args[i+1])
 		}
 	}
 	return out
