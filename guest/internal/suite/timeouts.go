@@ -25,6 +25,16 @@ type talk func(p *probe.P)
 
 // life is a probe of how long the entry lives that a conversation leaves.
 func life(name, question, source string, t talk, sysctls ...probe.Sysctl) probe.Probe {
+	return timed(name, question, source, func(p *probe.P) {
+		t(p)
+		p.Timeout("flow")
+		p.Entry("flow", p.Entries())
+		p.Lifetime("flow")
+	}, sysctls...)
+}
+
+// timed is a probe that waits while packets are on their way through the box.
+func timed(name, question, source string, run func(*probe.P), sysctls ...probe.Sysctl) probe.Probe {
 	return probe.Probe{
 		Name:     "timeouts/" + name,
 		Question: question,
@@ -33,12 +43,7 @@ func life(name, question, source string, t talk, sysctls ...probe.Sysctl) probe.
 		Only:     probe.Initial,
 		Timed:    true,
 		Sysctls:  append([]probe.Sysctl{fewBuckets}, sysctls...),
-		Run: func(p *probe.P) {
-			t(p)
-			p.Timeout("flow")
-			p.Entry("flow", p.Entries())
-			p.Lifetime("flow")
-		},
+		Run:      run,
 	}
 }
 
@@ -104,15 +109,10 @@ var refreshes = []probe.Probe{
 			p.Timeout("after")
 		},
 	},
-	{
-		Name:     "timeouts/expired",
-		Question: "Is an entry whose time is up still listed, does a packet still find it, and is it counted until the collector comes?",
-		Source:   "nf_ct_is_expired in nf_conntrack.h; nf_ct_gc_expired and gc_worker in nf_conntrack_core.c",
-		Path:     lab.Forward,
-		Only:     probe.Initial,
-		Timed:    true,
-		Sysctls:  []probe.Sysctl{fewBuckets},
-		Run: func(p *probe.P) {
+	timed("expired",
+		"Is an entry whose time is up still listed, does a packet still find it, and is it counted until the collector comes?",
+		"nf_ct_is_expired in nf_conntrack.h; nf_ct_gc_expired and gc_worker in nf_conntrack_core.c",
+		func(p *probe.P) {
 			datagram := wire.UDP(udpClient, udpServer, "x")
 			p.Through(datagram)
 			p.Wait(31 * time.Second)
@@ -125,26 +125,16 @@ var refreshes = []probe.Probe{
 			// that it comes every minute, or sooner, does not.
 			p.Wait(5 * time.Minute)
 			p.Text("later", "counted", read(p, "net.netfilter.nf_conntrack_count"))
-		},
-	},
+		}),
 }
 
 // refresh is a probe of what is left of a flow's time behind its last packet.
 func refresh(name, question, source string, t talk) probe.Probe {
-	return probe.Probe{
-		Name:     "timeouts/" + name,
-		Question: question,
-		Source:   source,
-		Path:     lab.Forward,
-		Only:     probe.Initial,
-		Timed:    true,
-		Sysctls:  []probe.Sysctl{fewBuckets},
-		Run: func(p *probe.P) {
-			t(p)
-			p.Timeout("left")
-			p.Class("packets")
-		},
-	}
+	return timed(name, question, source, func(p *probe.P) {
+		t(p)
+		p.Timeout("left")
+		p.Class("packets")
+	})
 }
 
 var (
