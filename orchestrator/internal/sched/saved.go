@@ -27,8 +27,9 @@ const (
 // savedVersion changes when a guest that was saved before cannot be used.
 const savedVersion = "guest-1"
 
-// GuestDir is where saved guests are kept in a cache.
-func GuestDir(cache string) string { return filepath.Join(cache, "guests") }
+// guestDir is where saved guests are kept in a cache: a store of their own, whose
+// entries are in its directory "kernels" like those of every store.
+func guestDir(cache string) string { return filepath.Join(cache, "guests") }
 
 // Saved guests are kept up to a sum of their sizes, the least recently used going
 // first. One used within keptTime stays: a run may need it again.
@@ -46,7 +47,7 @@ type savedGuests struct {
 }
 
 func openSaved(cache string) (*savedGuests, error) {
-	s, err := store.Open(GuestDir(cache))
+	s, err := store.Open(guestDir(cache))
 	if err != nil {
 		return nil, err
 	}

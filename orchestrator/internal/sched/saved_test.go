@@ -98,7 +98,7 @@ func TestSavingFails(t *testing.T) {
 		t.Errorf("%v, want %v", err, failed)
 	}
 	for _, dir := range []string{"kernels", "tmp"} {
-		left, err := os.ReadDir(filepath.Join(GuestDir(cache), dir))
+		left, err := os.ReadDir(filepath.Join(guestDir(cache), dir))
 		if err != nil || len(left) > 0 {
 			t.Errorf("%s holds %v, %v", dir, left, err)
 		}

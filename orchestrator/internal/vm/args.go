@@ -79,7 +79,7 @@ var BaseArgs = []struct{ Arg, Why string }{
 	{"cryptomgr.notests", "the kernel's tests of its ciphers are not ours: 0.3 to 0.4 s"},
 	{"nowatchdog", "lockup detectors wake an idle guest"},
 	{"psi=0", "pressure is averaged every two seconds while anything else happens"},
-	{"cgroup_disable=memory", "its statistics are flushed every two seconds, 386 times in an idle hour of 6.1"},
+	{"cgroup_disable=memory", "its statistics are flushed every two seconds: 386 times in an idle hour of 6.1, half of that without"},
 	{"mce=off", "machine checks are polled for every five minutes"},
 	{"audit=0", "audit would log what rules do"},
 	{"random.trust_cpu=on", "randomness is there at once and never waited for"},
