@@ -17,8 +17,16 @@ func (a *app) diffCommand() *cobra.Command {
 		Example: `  ctmatrix diff runs/20261101T010000Z latest
   ctmatrix diff debian:5.10 debian:6.1`,
 		Args: a.args(cobra.ExactArgs(2)),
-		RunE: func(_ *cobra.Command, args []string) error {
-			d, err := compare(out, args[0], args[1])
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.settings(cmd)
+			if err != nil {
+				return err
+			}
+			b, err := book(c)
+			if err != nil {
+				return err
+			}
+			d, err := compare(out, args[0], args[1], b)
 			if err != nil {
 				return err
 			}
@@ -30,15 +38,17 @@ func (a *app) diffCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return statusOf(table.ExitStatus(d.Changes(), d.Failed()))
+			return statusOf(table.ExitStatus(d.Unexplained(), d.Failed()))
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "runs", "directory of the runs, for names and for `latest`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	a.configFlag(cmd)
+	a.notesFlag(cmd)
 	return cmd
 }
 
-func compare(root, a, b string) (*table.Difference, error) {
+func compare(root, a, b string, notes table.Book) (*table.Difference, error) {
 	var tables [2]*table.Table
 	for i, name := range []string{a, b} {
 		run, err := results.Find(root, name)
@@ -46,6 +56,7 @@ func compare(root, a, b string) (*table.Difference, error) {
 			return nil, err
 		}
 		tables[i] = table.New(run.Cells, run.Plan.Probes)
+		tables[i].Book = notes
 	}
 	return table.Diff(tables[0], tables[1]), nil
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
 )
 
 // What differs on the same kernel is no change, and not success either.
@@ -25,7 +27,7 @@ func TestReportOfRepetitions(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
-			err := (&app{stdout: &out, width: 80}).report(dir, 0, false)
+			err := (&app{stdout: &out, width: 80}).report(dir, table.Book{}, 0, false)
 			status := ExitSame
 			if e := (exit{}); errors.As(err, &e) {
 				status = e.status

@@ -46,6 +46,7 @@ func (a *app) runCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd, flags) },
 	}
 	a.runFlags(cmd, &flags, 1)
+	a.notesFlag(cmd)
 	return cmd
 }
 
@@ -71,11 +72,19 @@ func (a *app) runFlags(cmd *cobra.Command, flags *runFlags, repeat int) {
 // run is a run from the settings to the table.
 func (a *app) run(cmd *cobra.Command, flags runFlags) error {
 	started := time.Now()
+	c, err := a.settings(cmd)
+	if err != nil {
+		return err
+	}
+	b, err := book(c)
+	if err != nil {
+		return err
+	}
 	dir, err := a.measure(cmd, flags, started)
 	if err != nil {
 		return err
 	}
-	return a.report(dir, time.Since(started), flags.json)
+	return a.report(dir, b, time.Since(started), flags.json)
 }
 
 // measure runs the matrix and returns the run directory. What can go wrong
@@ -172,12 +181,13 @@ func (a *app) scheduler(ctx context.Context, c *matrix.Config, catalog *kernel.C
 func imageDir(cache string) string { return filepath.Join(cache, "images") }
 
 // report prints the table of a run and turns it into the exit status.
-func (a *app) report(dir string, elapsed time.Duration, asJSON bool) error {
+func (a *app) report(dir string, b table.Book, elapsed time.Duration, asJSON bool) error {
 	run, err := results.Open(dir)
 	if err != nil {
 		return err
 	}
 	t := table.New(run.Cells, run.Plan.Probes)
+	t.Book = b
 	summary := render.Summary{Elapsed: elapsed, Dir: dir}
 	if asJSON {
 		err = render.JSON(a.stdout, t, summary)
@@ -187,7 +197,7 @@ func (a *app) report(dir string, elapsed time.Duration, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	return statusOf(table.ExitStatus(len(t.Changes()), !t.Residue().Empty()))
+	return statusOf(table.ExitStatus(table.Unexplained(t.Changes()), !t.Residue().Empty()))
 }
 
 // statusOf is the error that ends a command with a status.

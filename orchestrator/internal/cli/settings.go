@@ -15,19 +15,23 @@ import (
 
 // settingFlags are the flags that stand for keys of matrix.yaml.
 func (a *app) settingFlags(cmd *cobra.Command) {
+	a.configFlag(cmd)
 	f := cmd.Flags()
-	f.StringVar(&a.config, "config", "", "matrix file (default: matrix.yaml if there is one, else the built-in matrix)")
 	f.String("mirror", "", "Debian mirror (default: the one apt on this host uses)")
 	f.String("security-mirror", "", "mirror of Debian's security archive (default: beside the other)")
 	f.Bool("allow-unverified", false, "also take packages that no signed index lists; results are marked")
 	f.String("keyring", "", "OpenPGP keyring that Debian's indexes must be signed with")
 }
 
+func (a *app) configFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.config, "config", "", "matrix file (default: matrix.yaml if there is one, else the built-in matrix)")
+}
+
 // settings reads the matrix with the flags of cmd above it.
 func (a *app) settings(cmd *cobra.Command) (*matrix.Config, error) {
 	keys := map[string]string{
 		"mirror": "mirror", "security-mirror": "security_mirror", "keyring": "keyring",
-		"allow-unverified": "allow_unverified", "kernel": "kernels", "probe": "probes", "jobs": "jobs",
+		"allow-unverified": "allow_unverified", "kernel": "kernels", "probe": "probes", "jobs": "jobs", "notes": "notes",
 	}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		key, ok := keys[f.Name]

@@ -48,7 +48,7 @@ const (
 // shapes are all keys that may stand in the file, and in the mappings in it.
 var shapes = map[string]map[string]shape{
 	"": {
-		"kernels": texts, "probes": texts, "variants": mappings, "guest": mapping, "jobs": size,
+		"kernels": texts, "probes": texts, "variants": mappings, "guest": mapping, "jobs": size, notesKey: texts,
 		"mirror": text, "security_mirror": text, "suites": texts, "keyring": text, "allow_unverified": truth,
 	},
 	"guest":    {"memory": size, "cpus": number, "machine": text, "accel": text, "clock": text},
@@ -58,7 +58,7 @@ var shapes = map[string]map[string]shape{
 // examples are what a fault of shape tells to write.
 var examples = map[string]string{
 	"kernels": "debian:6.1", "probes": "table-full/*", "variants": "variants: [{name: default}]",
-	"guest": "guest: {memory: 256M}", "args": "nosmp", "suites": "trixie",
+	"guest": "guest: {memory: 256M}", "args": "nosmp", "suites": "trixie", notesKey: "notes.yaml",
 }
 
 // positions are the lines of keys and list items: "kernels[0]", "guest.memory".

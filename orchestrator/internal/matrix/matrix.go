@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -23,7 +24,8 @@ type Config struct {
 	Probes   []string  `mapstructure:"probes"`  // globs: "table-full/*"
 	Variants []Variant `mapstructure:"variants"`
 	Guest    Guest     `mapstructure:"guest"`
-	Jobs     string    `mapstructure:"jobs"` // guests at a time: "auto" or a number
+	Jobs     string    `mapstructure:"jobs"`  // guests at a time: "auto" or a number
+	Notes    []string  `mapstructure:"notes"` // files of what explains changes
 
 	Mirror          string   `mapstructure:"mirror"`          // Debian archive; the host's own if empty
 	SecurityMirror  string   `mapstructure:"security_mirror"` // beside mirror if empty
@@ -75,6 +77,7 @@ var settings = []struct {
 	{"guest::accel", "auto"},
 	{"guest::clock", "virtual"},
 	{"jobs", "auto"},
+	{notesKey, []string{}},
 	{"mirror", ""},
 	{"security_mirror", ""},
 	{"suites", []string{}},
@@ -120,6 +123,13 @@ func Load(file string, overrides map[string]Override) (*Config, error) {
 	if err := c.check(); err != nil {
 		return nil, from.blame(err)
 	}
+	if from.wrote(v, notesKey) {
+		for i, name := range c.Notes {
+			if !filepath.IsAbs(name) {
+				c.Notes[i] = filepath.Join(filepath.Dir(from.file), name)
+			}
+		}
+	}
 	return &c, nil
 }
 
@@ -156,6 +166,16 @@ func (o *origin) readFile(v *viper.Viper) error {
 	return nil
 }
 
+// wrote reports whether it is the file that a setting comes from.
+func (o *origin) wrote(v *viper.Viper, key string) bool {
+	_, flag := o.overrides[key]
+	return !flag && os.Getenv(variableOf(key)) == "" && v.InConfig(key)
+}
+
+func variableOf(key string) string {
+	return strings.ToUpper(envPrefix + "_" + strings.ReplaceAll(key, ".", "_"))
+}
+
 // blame completes an error of the merged settings with where its key was set.
 func (o *origin) blame(err error) error {
 	fault := &Fault{Text: oneLine(err).Error()}
@@ -163,7 +183,7 @@ func (o *origin) blame(err error) error {
 		fault = f
 	}
 	key := fault.Key[:len(fault.Key)-len(strings.TrimLeft(fault.Key, keyBytes))]
-	variable := strings.ToUpper(envPrefix + "_" + strings.ReplaceAll(key, ".", "_"))
+	variable := variableOf(key)
 	switch {
 	case o.overrides[key].Name != "":
 		fault.Source, fault.Key = o.overrides[key].Name, ""
@@ -180,6 +200,7 @@ func (o *origin) blame(err error) error {
 const (
 	envPrefix   = "ctmatrix"
 	variantsKey = "variants"
+	notesKey    = "notes"
 	guestKey    = "guest"
 	keyBytes    = "abcdefghijklmnopqrstuvwxyz_." // in a key, without the index
 )

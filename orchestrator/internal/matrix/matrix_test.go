@@ -19,7 +19,8 @@ func write(t *testing.T, content string) string {
 	return path
 }
 
-// Without a file a run does what the shipped one says.
+// Without a file a run does what the shipped one says, but for the notes that lie
+// beside it.
 func TestShippedIsDefault(t *testing.T) {
 	shipped, err := Load("../../../matrix.yaml", nil)
 	if err != nil {
@@ -30,6 +31,10 @@ func TestShippedIsDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if want := []string{"../../../notes.yaml"}; !reflect.DeepEqual(shipped.Notes, want) {
+		t.Errorf("notes %q, want %q", shipped.Notes, want)
+	}
+	shipped.Notes = builtin.Notes
 	if !reflect.DeepEqual(shipped, builtin) {
 		t.Errorf("shipped matrix.yaml is\n%+v\nthe built-in one\n%+v", shipped, builtin)
 	}
@@ -56,7 +61,7 @@ jobs: 3
 		Kernels: []string{"debian:5.10"}, Probes: []string{"a/b", "c"},
 		Variants: []Variant{{Name: "default"}},
 		Guest:    Guest{Memory: "1G", CPUs: 1, Machine: "auto", Accel: "auto", Clock: "virtual"},
-		Jobs:     "3", Mirror: "http://flag.example/debian", Suites: []string{},
+		Jobs:     "3", Mirror: "http://flag.example/debian", Suites: []string{}, Notes: []string{},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -77,6 +82,29 @@ func TestDefaultFile(t *testing.T) {
 	}
 }
 
+// Names in the file are of files beside it, others are as the user sees them.
+func TestNotes(t *testing.T) {
+	file := write(t, `notes: [a.yaml, /b.yaml]`)
+	for _, c := range []struct {
+		variable string
+		flag     map[string]Override
+		want     []string
+	}{
+		{"", nil, []string{filepath.Join(filepath.Dir(file), "a.yaml"), "/b.yaml"}},
+		{"c.yaml,d.yaml", nil, []string{"c.yaml", "d.yaml"}},
+		{"", map[string]Override{"notes": {[]string{"e.yaml"}, "--notes"}}, []string{"e.yaml"}},
+	} {
+		t.Setenv("CTMATRIX_NOTES", c.variable)
+		got, err := Load(file, c.flag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got.Notes, c.want) {
+			t.Errorf("notes %q, want %q", got.Notes, c.want)
+		}
+	}
+}
+
 // The errors say where, what, and what to write.
 func TestFaults(t *testing.T) {
 	for _, tt := range []struct{ name, content, want string }{
@@ -89,7 +117,7 @@ func TestFaults(t *testing.T) {
 		{"null", "kernels:", `:1: kernels: not a list: write kernels: ["debian:6.1"]`},
 		{"truth", "kernels: [yes]\nprobes: [true]", `:2: probes[0]: true is a truth value to YAML, not a string: write "true", in quotes`},
 		{"unknown key", "kernel: [\"debian:6.1\"]", `:1: unknown key "kernel": write kernels`},
-		{"unknown key, far", "zz: 1", `:1: unknown key "zz": known are allow_unverified, guest, jobs, kernels, keyring, mirror, probes, security_mirror, suites, variants`},
+		{"unknown key, far", "zz: 1", `:1: unknown key "zz": known are allow_unverified, guest, jobs, kernels, keyring, mirror, notes, probes, security_mirror, suites, variants`},
 		{"capitals", "Kernels: []", `:1: unknown key "Kernels": write kernels`},
 		{"unknown guest key", "guest:\n  mem: 1G", `:2: unknown key "mem": write memory`},
 		{"unknown variant key", "variants: [{name: a, acel: kvm}]", `:1: unknown key "acel": known are args, clock, cpus, memory, name`},

@@ -26,10 +26,16 @@ func DiffText(w io.Writer, d *table.Difference, o Options) error {
 	}
 	df := &difference{page: newPage(o, append(slices.Clone(d.B.Heads), d.A.Heads...), probes), d: d}
 	df.kernels()
-	df.blocks(df.items())
+	open, explained := df.items()
+	df.blocks(open)
+	if len(explained) > 0 {
+		df.heading(explainedTitle)
+		df.blocks(explained)
+	}
 	df.verdict()
 	df.lists()
 	df.residue()
+	df.stale(&d.Book, d.Stale())
 	df.counts()
 	_, err := w.Write(df.p.buf.Bytes())
 	return err
@@ -98,9 +104,9 @@ func clockNote(d *table.Difference, pair int) string {
 	return ""
 }
 
-// items puts what differs into words: pairs that differ alike are one item.
-func (df *difference) items() []item {
-	var out []item
+// items puts what differs into words, what notes explain apart: pairs that differ
+// alike are one item.
+func (df *difference) items() (open, explained []item) {
 	for _, r := range df.d.Rows {
 		label := rowLabel(table.Row{Name: r.Name, Probe: r.Probe})
 		done := make([]bool, len(df.d.Pairs))
@@ -110,18 +116,34 @@ func (df *difference) items() []item {
 			}
 			alike := []int{i}
 			for j := i + 1; j < len(done); j++ {
-				if r.Differs[j] && r.Old[j] == r.Old[i] && r.New[j] == r.New[i] {
+				if r.Differs[j] && r.Old[j] == r.Old[i] && r.New[j] == r.New[i] && slices.Equal(notesIn(r, i), notesIn(r, j)) {
 					alike = append(alike, j)
 					done[j] = true
 				}
 			}
-			out = append(out, item{
+			it := item{
 				probe: r.Probe, label: label, look: df.look(alike),
 				values: []string{valueText(r.Old[i]), valueText(r.New[i])},
-			})
+			}
+			if why := notesIn(r, i); len(why) > 0 {
+				it.look.note = "explained: " + reasons(&df.d.Book, why)
+			}
+			if r.Explained() {
+				explained = append(explained, it)
+			} else {
+				open = append(open, it)
+			}
 		}
 	}
-	return out
+	return open, explained
+}
+
+// notesIn are the notes that explain a row in a pair.
+func notesIn(r table.DiffRow, pair int) []int {
+	if r.Notes == nil {
+		return nil
+	}
+	return r.Notes[pair]
 }
 
 func (df *difference) look(pairs []int) look {
@@ -227,7 +249,7 @@ func (df *difference) uncompared() {
 func (df *difference) counts() {
 	parts := []string{
 		count(len(df.d.Pairs), "kernel") + " compared", count(len(df.d.B.Rows), "row"),
-		count(len(df.d.Rows), "change"), fmt.Sprintf("%d vanished", len(df.d.Vanished)),
+		changesText(len(df.d.Rows), explainedRows(df.d)), fmt.Sprintf("%d vanished", len(df.d.Vanished)),
 		fmt.Sprintf("%d new", len(df.d.New)),
 	}
 	if n := len(df.d.Cells) + len(df.d.Residue); n > 0 {

@@ -19,6 +19,7 @@ type DiffReport struct {
 	ProbesGone  []string   `json:"probes_before"` // probes that only the first side has
 	ProbesAdded []string   `json:"probes_after"`
 	Residue     []DiffGap  `json:"residue"`
+	Stale       []Stale    `json:"stale"` // notes that explain nothing any more
 }
 
 // DiffPair is two kernels that are compared.
@@ -44,6 +45,8 @@ type DiffRow struct {
 	Probe  string      `json:"probe"`
 	Row    string      `json:"row,omitempty"` // empty for a probe as a whole
 	Values []DiffValue `json:"values"`        // only of pairs in which it differs
+	// Explained says that notes cover it in every pair in which it differs.
+	Explained bool `json:"explained"`
 }
 
 // DiffValue is a row's values in one pair.
@@ -51,6 +54,7 @@ type DiffValue struct {
 	Pair   string `json:"pair"`
 	Before Value  `json:"before"`
 	After  Value  `json:"after"`
+	Notes  []Note `json:"notes,omitempty"` // that explain it
 }
 
 // DiffGap is a probe that could not be compared, or a row that is unstable.
@@ -70,6 +74,7 @@ func DiffJSON(w io.Writer, d *table.Difference) error {
 		OnlyBefore: list(labelsOf(d.A, d.OnlyA)), OnlyAfter: list(labelsOf(d.B, d.OnlyB)),
 		Changes: []DiffRow{}, Vanished: list(d.Vanished), New: list(d.New),
 		ProbesGone: list(d.ProbesA), ProbesAdded: list(d.ProbesB), Residue: []DiffGap{},
+		Stale: staleOf(&d.Book, d.Stale()),
 	}
 	for i, p := range d.Pairs {
 		rep.Pairs = append(rep.Pairs, DiffPair{
@@ -78,14 +83,19 @@ func DiffJSON(w io.Writer, d *table.Difference) error {
 		})
 	}
 	for _, r := range d.Rows {
-		row := DiffRow{Probe: r.Probe}
+		row := DiffRow{Probe: r.Probe, Explained: r.Explained()}
 		if r.Name != r.Probe {
 			row.Row = r.Name
 		}
 		for i, differs := range r.Differs {
-			if differs {
-				row.Values = append(row.Values, valuesOf(d, i, r.Old[i], r.New[i]))
+			if !differs {
+				continue
 			}
+			v := valuesOf(d, i, r.Old[i], r.New[i])
+			if r.Notes != nil {
+				v.Notes = notesOf(&d.Book, r.Notes[i])
+			}
+			row.Values = append(row.Values, v)
 		}
 		rep.Changes = append(rep.Changes, row)
 	}

@@ -21,6 +21,7 @@ type Report struct {
 	Changes  []Change   `json:"changes"`  // by row
 	Unstable []Unstable `json:"unstable"` // what differs on the same kernel, by row
 	Residue  []Gap      `json:"residue"`  // what could not be compared
+	Stale    []Stale    `json:"stale"`    // notes that explain nothing any more
 	Counts   Counts     `json:"counts"`
 	Elapsed  float64    `json:"elapsed_s,omitempty"` // of the run
 	Dir      string     `json:"dir,omitempty"`       // the run directory
@@ -45,6 +46,7 @@ type Change struct {
 	Row        string     `json:"row,omitempty"` // empty for a probe as a whole
 	Boundaries []Boundary `json:"boundaries"`
 	Values     []Value    `json:"values"` // parallel to the columns
+	Explained  bool       `json:"explained"`
 }
 
 // Boundary is where a value changes.
@@ -53,6 +55,7 @@ type Boundary struct {
 	To   string `json:"to"`
 	// Skipped lists kernels between the two that gave no answer.
 	Skipped []string `json:"skipped,omitempty"`
+	Notes   []Note   `json:"notes,omitempty"` // that explain it
 }
 
 // Value is what one column has for a row.
@@ -96,29 +99,31 @@ type Times struct {
 
 // Counts sum a report up.
 type Counts struct {
-	Kernels  int `json:"kernels"`
-	Cells    int `json:"cells"`
-	Failed   int `json:"failed_cells"`
-	Probes   int `json:"probes"`
-	Rows     int `json:"rows"`
-	Changes  int `json:"changes"`
-	Broken   int `json:"broken"`   // probes times cells, as are the next two
-	Crashed  int `json:"crashed"`  //
-	Missing  int `json:"missing"`  // not counting those of cells that failed
-	Unstable int `json:"unstable"` // rows, and probes as a whole, of any kernel
+	Kernels int `json:"kernels"`
+	Cells   int `json:"cells"`
+	Failed  int `json:"failed_cells"`
+	Probes  int `json:"probes"`
+	Rows    int `json:"rows"`
+	Changes int `json:"changes"`
+	// Explained counts the changes that notes cover.
+	Explained int `json:"explained"`
+	Broken    int `json:"broken"`   // probes times cells, as are the next two
+	Crashed   int `json:"crashed"`  //
+	Missing   int `json:"missing"`  // not counting those of cells that failed
+	Unstable  int `json:"unstable"` // rows, and probes as a whole, of any kernel
 }
 
 // JSON writes the same as Text for a program: one Report.
 func JSON(w io.Writer, t *table.Table, s Summary) error {
-	changes := t.Changes()
 	rep := Report{
 		Schema: ReportSchema, Columns: []Column{}, Changes: []Change{}, Unstable: []Unstable{}, Residue: []Gap{},
-		Counts: countTable(t, len(changes)), Elapsed: s.Elapsed.Seconds(), Dir: s.Dir,
+		Stale:  staleOf(&t.Book, t.Stale()),
+		Counts: countTable(t), Elapsed: s.Elapsed.Seconds(), Dir: s.Dir,
 	}
 	for _, c := range t.Columns {
 		rep.Columns = append(rep.Columns, columnOf(t, c))
 	}
-	for _, c := range changes {
+	for _, c := range t.Changes() {
 		rep.Changes = append(rep.Changes, changeOf(t, c))
 	}
 	for _, u := range t.Unstable {
@@ -147,13 +152,14 @@ func columnOf(t *table.Table, c table.Column) Column {
 }
 
 func changeOf(t *table.Table, c table.Change) Change {
-	out := Change{Probe: c.Row.Probe}
+	out := Change{Probe: c.Row.Probe, Explained: c.Explained()}
 	if !c.Whole() {
 		out.Row = c.Row.Name
 	}
 	for _, b := range c.Boundaries {
 		out.Boundaries = append(out.Boundaries, Boundary{
 			From: t.Columns[b.From].Label, To: t.Columns[b.To].Label, Skipped: labelsOf(t, b.Skipped),
+			Notes: notesOf(&t.Book, b.Notes),
 		})
 	}
 	for i, v := range c.Row.Values {
@@ -214,8 +220,12 @@ func labelsOf(t *table.Table, columns []int) []string {
 	return out
 }
 
-func countTable(t *table.Table, changes int) Counts {
-	n := Counts{Cells: len(t.Columns), Probes: len(t.Probes), Rows: len(t.Rows), Changes: changes, Unstable: len(t.Unstable)}
+func countTable(t *table.Table) Counts {
+	changes := t.Changes()
+	n := Counts{
+		Cells: len(t.Columns), Probes: len(t.Probes), Rows: len(t.Rows), Changes: len(changes),
+		Explained: len(changes) - table.Unexplained(changes), Unstable: len(t.Unstable),
+	}
 	kernels := map[results.Kernel]bool{}
 	for _, c := range t.Columns {
 		kernels[c.Kernel] = true

@@ -29,16 +29,18 @@ func Text(w io.Writer, t *table.Table, s Summary, o Options) error {
 	groups, residue := t.Groups(), t.Residue()
 	r.kernels()
 	r.clocks()
-	r.blocks(r.items(groups))
+	open, explained := splitGroups(groups)
+	r.blocks(r.items(open))
+	if len(explained) > 0 {
+		r.heading(explainedTitle)
+		r.blocks(r.items(explained))
+	}
 	r.verdict(groups, residue)
 	r.unstable(residue.Unstable)
 	r.residue(residue)
 	r.unsupported()
-	changes := 0
-	for _, g := range groups {
-		changes += len(g.Changes)
-	}
-	r.counts(changes, s)
+	r.stale(&t.Book, t.Stale())
+	r.counts(s)
 	_, err := w.Write(r.p.buf.Bytes())
 	return err
 }

@@ -36,7 +36,7 @@ func (r *report) items(groups []table.Group) []item {
 		}
 		for _, c := range g.Changes {
 			it := item{probe: g.Probe, label: rowLabel(c.Row), look: l}
-			it.look.note = r.skippedText(c)
+			it.look.note = joinNotes(r.skippedText(c), r.explainedText(c))
 			if c.Whole() {
 				it.look.rank = 0
 			}
@@ -304,14 +304,14 @@ func (r *report) unsupported() {
 }
 
 // counts writes the last lines.
-func (r *report) counts(changes int, s Summary) {
-	n := countTable(r.t, changes)
+func (r *report) counts(s Summary) {
+	n := countTable(r.t)
 	parts := []string{count(n.Kernels, "kernel")}
 	if n.Kernels != n.Cells {
 		parts = append(parts, count(n.Cells, "cell"))
 	}
 	parts = append(parts, count(n.Probes, "probe"), count(n.Rows, "row"),
-		count(n.Changes, "change"), fmt.Sprintf("%d broken", n.Broken))
+		changesText(n.Changes, n.Explained), fmt.Sprintf("%d broken", n.Broken))
 	if n.Crashed > 0 {
 		parts = append(parts, fmt.Sprintf("%d crashed", n.Crashed))
 	}

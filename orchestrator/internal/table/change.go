@@ -14,6 +14,7 @@ import (
 type Boundary struct {
 	Edge
 	Skipped []int `json:"skipped,omitempty"`
+	Notes   []int `json:"notes,omitempty"` // that explain it: indexes in the table's book
 }
 
 // Change is one row that differs over at least one edge. Where a probe as a
@@ -50,7 +51,7 @@ func (t *Table) Changes() []Change {
 			out = t.appendChange(out, row, func(s Status) bool { return s == Recorded })
 		}
 	}
-	return out
+	return t.explain(out)
 }
 
 // rowsOf returns the rows of a probe. Rows are sorted by name, so those of a

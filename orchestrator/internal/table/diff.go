@@ -25,6 +25,7 @@ type Difference struct {
 	ProbesA, ProbesB []string
 	Cells            []int // pairs of which a cell's outcome is not ok
 	Residue          []Uncompared
+	Book             Book // of notes that changes are held against; may be empty
 }
 
 // Pair is a column of A and one of B that are compared, and why.
@@ -51,6 +52,9 @@ type DiffRow struct {
 	Name, Probe string
 	Old, New    []Value
 	Differs     []bool
+	// Notes are those that explain the difference: indexes in the book. It is
+	// nil where the book is empty.
+	Notes [][]int
 }
 
 // Uncompared is a probe or a row that one side of some pairs gives no behaviour
@@ -65,9 +69,10 @@ type Uncompared struct {
 
 // Diff compares two tables: the same kernel under the same variant, by version,
 // else by ref, else by series. Where each side has a single column, these are
-// compared whatever they are: that is how two kernels of one run are.
+// compared whatever they are: that is how two kernels of one run are. What
+// differs is held against the notes of b.
 func Diff(a, b *Table) *Difference {
-	d := &Difference{A: a, B: b}
+	d := &Difference{A: a, B: b, Book: b.Book}
 	d.match()
 	for i, p := range d.Pairs {
 		if a.Columns[p.A].Outcome != results.CellOK || b.Columns[p.B].Outcome != results.CellOK {
@@ -75,6 +80,7 @@ func Diff(a, b *Table) *Difference {
 		}
 	}
 	d.compare()
+	d.explain()
 	return d
 }
 

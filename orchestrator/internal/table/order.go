@@ -3,11 +3,8 @@ package table
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
-
-	debversion "github.com/knqyf263/go-deb-version"
 
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
@@ -75,13 +72,9 @@ func sameSeries(a, b *results.Cell) bool {
 	return a.Variant == b.Variant && sameBuild(a, b) && series(a.Kernel) == series(b.Kernel)
 }
 
-var leadingSeries = regexp.MustCompile(`^[0-9]+\.[0-9]+`)
+func series(k results.Kernel) string { return k.SeriesName() }
 
-func series(k results.Kernel) string {
-	return cmp.Or(k.Series, leadingSeries.FindString(version(k)), version(k))
-}
-
-func version(k results.Kernel) string { return cmp.Or(k.Version, k.Release, k.Label, k.Ref) }
+func version(k results.Kernel) string { return k.VersionName() }
 
 // sortCells puts what has cells in the order of columns: variants and builds in
 // the order in which they come, series by their first release, releases by
@@ -97,7 +90,7 @@ func sortCells[T any](items []T, cell func(T) results.Cell) {
 			}
 		}
 		key := seriesKey(c)
-		if v, ok := first[key]; !ok || compareVersions(version(c.Kernel), v) < 0 {
+		if v, ok := first[key]; !ok || results.CompareVersions(version(c.Kernel), v) < 0 {
 			first[key] = version(c.Kernel)
 		}
 	}
@@ -106,9 +99,9 @@ func sortCells[T any](items []T, cell func(T) results.Cell) {
 		return cmp.Or(
 			cmp.Compare(rank[variantKey(a)], rank[variantKey(b)]),
 			cmp.Compare(rank[buildKey(a)], rank[buildKey(b)]),
-			compareVersions(first[seriesKey(a)], first[seriesKey(b)]),
+			results.CompareVersions(first[seriesKey(a)], first[seriesKey(b)]),
 			cmp.Compare(series(a.Kernel), series(b.Kernel)),
-			compareVersions(version(a.Kernel), version(b.Kernel)),
+			results.CompareVersions(version(a.Kernel), version(b.Kernel)),
 		)
 	})
 }
@@ -120,25 +113,6 @@ func buildKey(c results.Cell) string {
 }
 
 func seriesKey(c results.Cell) string { return buildKey(c) + fmt.Sprintf(" %q", series(c.Kernel)) }
-
-// candidate is how upstream writes what Debian writes as ~rc.
-var candidate = regexp.MustCompile(`-rc([0-9])`)
-
-// compareVersions compares as Debian does, 7.3~rc7 before 7.3. What Debian
-// would not call a version comes first, byte by byte.
-func compareVersions(a, b string) int {
-	va, errA := debversion.NewVersion(candidate.ReplaceAllString(a, "~rc$1"))
-	vb, errB := debversion.NewVersion(candidate.ReplaceAllString(b, "~rc$1"))
-	switch {
-	case errA != nil && errB != nil:
-		return cmp.Compare(a, b)
-	case errA != nil:
-		return -1
-	case errB != nil:
-		return 1
-	}
-	return va.Compare(vb)
-}
 
 // labels names each cell: the kernel's label, or as much more as it takes to
 // be unique.

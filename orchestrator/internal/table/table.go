@@ -16,6 +16,7 @@ type Table struct {
 	Heads   []observe.Head `json:"-"`       // for the reader; may be empty
 	// Unstable are the rows that differ on the same kernel, by name.
 	Unstable []UnstableRow `json:"unstable"`
+	Book     Book          `json:"-"` // of notes that changes are held against; may be empty
 }
 
 // Column is a kernel under a variant: one cell, or all repetitions of it. Then

@@ -1,0 +1,145 @@
+package render
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
+)
+
+// Note is one that explains a boundary.
+type Note struct {
+	Reason  string `json:"reason"`
+	Commit  string `json:"commit,omitempty"`
+	Link    string `json:"link,omitempty"`
+	Expires string `json:"expires,omitempty"` // the last day: "2027-06-30"
+	Where   string `json:"where"`             // file and line
+}
+
+// Stale is a note that explains nothing any more, and why.
+type Stale struct {
+	Note
+	Why string `json:"why"`
+}
+
+func noteOf(b *table.Book, i int) Note {
+	n := b.Notes[i]
+	out := Note{Reason: n.Reason, Commit: n.Commit, Link: n.Link, Where: b.Where(i)}
+	if !n.Expires.IsZero() {
+		out.Expires = n.Expires.Format(time.DateOnly)
+	}
+	return out
+}
+
+func notesOf(b *table.Book, list []int) []Note {
+	var out []Note
+	for _, i := range list {
+		out = append(out, noteOf(b, i))
+	}
+	return out
+}
+
+func staleOf(b *table.Book, list []table.Stale) []Stale {
+	out := []Stale{}
+	for _, s := range list {
+		out = append(out, Stale{Note: noteOf(b, s.Note), Why: s.Reason})
+	}
+	return out
+}
+
+// explainedTitle stands above the changes that notes cover.
+const explainedTitle = "explained by notes"
+
+func (pg *page) heading(text string) {
+	pg.p.blank()
+	pg.p.line(span{strong, text})
+}
+
+// stale writes the notes that explain nothing any more.
+func (pg *page) stale(b *table.Book, list []table.Stale) {
+	if len(list) == 0 {
+		return
+	}
+	pg.heading("notes that explain nothing any more")
+	g := grid{indent: 2}
+	for _, s := range list {
+		g.add(span{strong, b.Where(s.Note)}, span{plain, b.Notes[s.Note].Reason + ": " + s.Reason})
+	}
+	g.write(pg.p)
+}
+
+// reasons tells what notes say.
+func reasons(b *table.Book, list []int) string {
+	var out []string
+	for _, i := range list {
+		out = append(out, b.Notes[i].String())
+	}
+	return strings.Join(out, "; ")
+}
+
+// explainedText tells what notes say of a change: of all of it, or of which
+// boundaries.
+func (r *report) explainedText(c table.Change) string {
+	var all []int
+	for _, b := range c.Boundaries {
+		all = append(all, b.Notes...)
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if len(all) == 0 {
+		return ""
+	}
+	if c.Explained() {
+		return "explained: " + reasons(&r.t.Book, all)
+	}
+	var open []table.Boundary
+	for _, b := range c.Boundaries {
+		if len(b.Notes) == 0 {
+			open = append(open, b)
+		}
+	}
+	return "explained, but for " + strings.Join(r.boundaryNames(open), ", ") + ": " + reasons(&r.t.Book, all)
+}
+
+// splitGroups returns the changes that notes leave open, and those that they
+// cover.
+func splitGroups(groups []table.Group) (open, explained []table.Group) {
+	for _, g := range groups {
+		if g.Changes[0].Explained() { // the others have the same boundaries
+			explained = append(explained, g)
+		} else {
+			open = append(open, g)
+		}
+	}
+	return open, explained
+}
+
+// changesText counts changes: "31 changes", "31 changes, 27 explained".
+func changesText(all, explained int) string {
+	text := count(all, "change")
+	switch {
+	case explained == 0:
+	case explained == all:
+		text += ", all explained"
+	default:
+		text += ", " + strconv.Itoa(explained) + " explained"
+	}
+	return text
+}
+
+func explainedRows(d *table.Difference) int {
+	n := 0
+	for _, r := range d.Rows {
+		if r.Explained() {
+			n++
+		}
+	}
+	return n
+}
+
+// joinNotes puts what stands below a group together.
+func joinNotes(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "; ")
+}
