@@ -61,6 +61,19 @@ type Entry struct {
 	flow conntrack.Flow // as it was read, to name the entry to the kernel
 }
 
+// SetTCPState changes the state of a TCP entry to that of a number. It asks the
+// kernel as it is: a state that there is none of is the kernel's to refuse.
+func (t *Table) SetTCPState(e Entry, state uint8) error {
+	err := t.conn.Update(conntrack.Flow{
+		TupleOrig: e.flow.TupleOrig, TupleReply: e.flow.TupleReply,
+		ProtoInfo: conntrack.ProtoInfo{TCP: &conntrack.ProtoInfoTCP{State: state}},
+	})
+	if err != nil {
+		return fmt.Errorf("set state %d: %w", state, err)
+	}
+	return nil
+}
+
 // Tuple is one direction of a connection.
 type Tuple struct{ Src, Dst netip.AddrPort }
 

@@ -22,6 +22,7 @@ type Table interface {
 	Entries() ([]ct.Entry, error)
 	Stats() (ct.Stats, error)
 	Delete(ct.Entry) error
+	SetTCPState(e ct.Entry, state uint8) error
 	Flush() error
 }
 
@@ -198,6 +199,9 @@ func (p *P) Flush() { p.Must(p.table.Flush()) }
 
 // Delete takes an entry out of the table.
 func (p *P) Delete(e ct.Entry) { p.Must(p.table.Delete(e)) }
+
+// SetTCPState has the kernel change the state of a TCP entry, by number.
+func (p *P) SetTCPState(e ct.Entry, state uint8) error { return p.table.SetTCPState(e, state) }
 
 // Mark makes what is counted from now on, by statistics, meters and log lines,
 // count from zero: a new part of the experiment begins.

@@ -71,6 +71,25 @@ var limits = []probe.Probe{
 		},
 	},
 	{
+		Name:     "limits/out-of-range",
+		Question: "Are limits below zero, or above what fits into a signed number, refused?",
+		Source:   "nf_ct_sysctl_table in nf_conntrack_standalone.c",
+		Only:     probe.Initial,
+		Run: func(p *probe.P) {
+			for _, s := range []struct{ subject, name string }{
+				{"max", maxSysctl}, {"expect-max", "net.netfilter.nf_conntrack_expect_max"},
+			} {
+				for _, v := range []struct{ which, value string }{
+					{"negative", "-1"}, {"zero", "0"}, {"above", "2147483648"},
+				} {
+					p.Set(s.name, "1000")
+					p.Errno(s.subject+"-"+v.which, lab.WriteSysctl(s.name, v.value))
+					p.Text(s.subject+"-"+v.which, "value", read(p, s.name))
+				}
+			}
+		},
+	},
+	{
 		Name:     "limits/user-namespace",
 		Question: "Can a namespace owned by an unprivileged user see and change the limit and tcp_loose?",
 		Source:   limitsSource + "; net_ctl_permissions in sysctl_net.c",

@@ -42,6 +42,13 @@ func Payload(data string) Option {
 	return func(_ *layers.TCP, p *gopacket.Payload) { *p = gopacket.Payload(data) }
 }
 
+// Seq gives a packet another sequence number than the flow's next, and Ack
+// another acknowledgement. The flow goes on as if neither had been said.
+func Seq(n uint32) Option { return func(t *layers.TCP, _ *gopacket.Payload) { t.Seq = n } }
+
+// Ack is described at Seq.
+func Ack(n uint32) Option { return func(t *layers.TCP, _ *gopacket.Payload) { t.Ack = n } }
+
 // Orig makes the next packet in the original direction.
 func (f *Flow) Orig(flags Flags, opts ...Option) Packet {
 	return segment(&f.orig, &f.reply, flags, opts)

@@ -28,6 +28,8 @@ func TestFlow(t *testing.T) {
 		{f.Orig(PSH|ACK, Payload("hello")), Seen{Proto: "tcp", Src: orig, Dst: reply, Flags: PSH | ACK, Seq: OrigISN + 1, Ack: ReplyISN + 1, Payload: 5}},
 		{f.Orig(FIN | ACK), Seen{Proto: "tcp", Src: orig, Dst: reply, Flags: FIN | ACK, Seq: OrigISN + 6, Ack: ReplyISN + 1}},
 		{f.Reply(ACK), Seen{Proto: "tcp", Src: reply, Dst: orig, Flags: ACK, Seq: ReplyISN + 1, Ack: OrigISN + 7}},
+		{f.Reply(RST|ACK, Seq(5), Ack(6)), Seen{Proto: "tcp", Src: reply, Dst: orig, Flags: RST | ACK, Seq: 5, Ack: 6}},
+		{f.Reply(ACK), Seen{Proto: "tcp", Src: reply, Dst: orig, Flags: ACK, Seq: ReplyISN + 1, Ack: OrigISN + 7}},
 	} {
 		got, err := Parse(step.pkt.Data)
 		if err != nil {
