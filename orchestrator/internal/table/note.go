@@ -74,17 +74,28 @@ func (t *Table) Stale() []Stale {
 		}
 	}
 	edges := t.Edges()
-	return t.Book.stale(used, t.Probes, t.Rows, func(n *notes.Note, row Row) bool {
+	return t.Book.stale(used, t.Probes, t.Rows, func(note int, row Row) bool {
 		return slices.ContainsFunc(edges, func(e Edge) bool {
 			return row.Values[e.From].Status.Behaviour() && row.Values[e.To].Status.Behaviour() &&
-				n.Apart(t.Columns[e.From].Kernel, t.Columns[e.To].Kernel)
+				t.Book.alone(note, row.Name, t.Columns[e.From].Kernel, t.Columns[e.To].Kernel)
 		})
 	})
 }
 
-// stale holds the notes that are not used against what was asked. Apart reports
+// alone reports whether a note, and no other that speaks of the row, tells two
+// kernels apart. What two changes do may come to nothing.
+func (b *Book) alone(note int, row string, x, y results.Kernel) bool {
+	for i := range b.Notes {
+		if n := &b.Notes[i]; i != note && n.Speaks(row) && n.Apart(x, y) {
+			return false
+		}
+	}
+	return b.Notes[note].Apart(x, y)
+}
+
+// stale holds the notes that are not used against what was asked. Tells reports
 // whether a row was asked on two kernels that a note tells apart.
-func (b *Book) stale(used map[int]bool, probes []Probe, rows []Row, apart func(*notes.Note, Row) bool) []Stale {
+func (b *Book) stale(used map[int]bool, probes []Probe, rows []Row, tells func(note int, row Row) bool) []Stale {
 	var out []Stale
 	for i := range b.Notes {
 		n := &b.Notes[i]
@@ -92,7 +103,7 @@ func (b *Book) stale(used map[int]bool, probes []Probe, rows []Row, apart func(*
 		case n.Expired(b.Day):
 			out = append(out, Stale{i, "expired on " + n.Expires.Format(time.DateOnly)})
 		case used[i]:
-		case slices.ContainsFunc(rows, func(r Row) bool { return n.Speaks(r.Name) && apart(n, r) }):
+		case slices.ContainsFunc(rows, func(r Row) bool { return n.Speaks(r.Name) && tells(i, r) }):
 			out = append(out, Stale{i, "its rows are the same on kernels that it tells apart"})
 		case !speaksOfAny(n, rows) && slices.ContainsFunc(probes, func(p Probe) bool { return recorded(p) && n.SpeaksBelow(p.Name) }):
 			out = append(out, Stale{i, "its probes have no such rows"})
@@ -165,10 +176,10 @@ func (d *Difference) Stale() []Stale {
 			}
 		}
 	}
-	return d.Book.stale(used, d.B.Probes, d.B.Rows, func(n *notes.Note, row Row) bool {
+	return d.Book.stale(used, d.B.Probes, d.B.Rows, func(note int, row Row) bool {
 		return slices.ContainsFunc(d.Pairs, func(p Pair) bool {
 			return row.Values[p.B].Status.Behaviour() && d.A.answers(row.Name, p.A) &&
-				n.Apart(d.A.Columns[p.A].Kernel, d.B.Columns[p.B].Kernel)
+				d.Book.alone(note, row.Name, d.A.Columns[p.A].Kernel, d.B.Columns[p.B].Kernel)
 		})
 	})
 }

@@ -74,14 +74,15 @@ func TestNotes(t *testing.T) {
 			backported, []string{"a/b mainline:6.13,6.1:6.1.10,6.12:6.12.9"},
 			"6.1.1>6.1.9[]; 6.12.1>6.12.9[0]; 6.12.1>6.16.3[0]; open 1",
 		},
-		"another row":        {"6.1.1-1=1 6.12.1-1=2", []string{"a/c mainline:6.5"}, "6.1.1>6.12.1[]; open 1"},
-		"no such row":        {"6.1.1-1=1 6.12.1-1=2", []string{"a/b/z.y mainline:6.5"}, "6.1.1>6.12.1[]; open 1; stale n.yaml:2: its probes have no such rows"},
-		"the whole probe":    {"6.1.1-1=1 6.12.1-1=!unsupported", []string{"a/b mainline:6.5"}, "6.1.1>6.12.1[0]; open 0"},
-		"nothing differs":    {"6.1.1-1=1 6.12.1-1=1", []string{"a/b mainline:6.5"}, "open 0; stale n.yaml:2: " + same},
-		"other kernels":      {"6.1.1-1=1 6.12.1-1=1", []string{"a/b mainline:6.16"}, "open 0"},
-		"could not be asked": {"6.1.1-1=1 6.12.1-1=!broken", []string{"a/b mainline:6.5"}, "open 0"},
-		"expired":            {"6.1.1-1=1 6.12.1-1=2", []string{"a/b mainline:6.5 2026-10-31"}, "6.1.1>6.12.1[]; open 1; stale n.yaml:2: expired on 2026-10-31"},
-		"its last day":       {"6.1.1-1=1 6.12.1-1=2", []string{"a/b mainline:6.5 2026-11-01"}, "6.1.1>6.12.1[0]; open 0"},
+		"another row":         {"6.1.1-1=1 6.12.1-1=2", []string{"a/c mainline:6.5"}, "6.1.1>6.12.1[]; open 1"},
+		"no such row":         {"6.1.1-1=1 6.12.1-1=2", []string{"a/b/z.y mainline:6.5"}, "6.1.1>6.12.1[]; open 1; stale n.yaml:2: its probes have no such rows"},
+		"the whole probe":     {"6.1.1-1=1 6.12.1-1=!unsupported", []string{"a/b mainline:6.5"}, "6.1.1>6.12.1[0]; open 0"},
+		"nothing differs":     {"6.1.1-1=1 6.12.1-1=1", []string{"a/b mainline:6.5"}, "open 0; stale n.yaml:2: " + same},
+		"two that cancel out": {"6.1.1-1=1 6.12.1-1=1", []string{"a/b mainline:6.5", "a/b mainline:6.7"}, "open 0"},
+		"other kernels":       {"6.1.1-1=1 6.12.1-1=1", []string{"a/b mainline:6.16"}, "open 0"},
+		"could not be asked":  {"6.1.1-1=1 6.12.1-1=!broken", []string{"a/b mainline:6.5"}, "open 0"},
+		"expired":             {"6.1.1-1=1 6.12.1-1=2", []string{"a/b mainline:6.5 2026-10-31"}, "6.1.1>6.12.1[]; open 1; stale n.yaml:2: expired on 2026-10-31"},
+		"its last day":        {"6.1.1-1=1 6.12.1-1=2", []string{"a/b mainline:6.5 2026-11-01"}, "6.1.1>6.12.1[0]; open 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			table := New(run(c.cells), nil)
