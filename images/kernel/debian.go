@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -321,7 +322,11 @@ func (s *debian) unpackBuild(ctx context.Context, b build, dir string) (store.Fi
 	}
 	t := newTree(ctx, dir, b.Release)
 	for i, name := range files {
-		if err := unpackPackage(t, name); err != nil {
+		changes, err := unpackPackage(t, name)
+		if err == nil && changes != nil {
+			err = s.keepChangelog(b.Candidate, b.parts[i], changes)
+		}
+		if err != nil {
 			t.abort()
 			return store.Filled{}, fmt.Errorf("unpack %s: %w", b.parts[i].label, err)
 		}
@@ -342,13 +347,23 @@ func (s *debian) downloadTo(ctx context.Context, src remote, name string) (err e
 	return s.fetch.download(ctx, src, f)
 }
 
-func unpackPackage(t *tree, name string) error {
+// unpackPackage adds a package's files to the tree, and returns the packed
+// changelog where the package has it.
+func unpackPackage(t *tree, name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close() // only read
-	return deb.Files(f, t.wants, t.add)
+	var changes changelogFile
+	wants := func(name string) bool { return changes.wants(name) || t.wants(name) }
+	err = deb.Files(f, wants, func(name string, size int64, r io.Reader) error {
+		if changes.wants(name) {
+			return changes.add(name, size, r)
+		}
+		return t.add(name, size, r)
+	})
+	return changes.packed, err
 }
 
 // poolCandidate is a kernel that is too old for any index: named by what its
@@ -378,16 +393,25 @@ func (s *debian) poolBuild(sel selector, ref Ref) (build, error) {
 		return build{}, err
 	}
 	names := []string{"linux-image-"}
+	docs := "linux-image-"
 	if compareSeries(c.Series, "6.19") >= 0 {
 		names = []string{"linux-binary-", "linux-modules-", "linux-base-"}
 	}
-	b := build{Candidate: c}
+	if compareSeries(c.Series, "6.18") >= 0 {
+		docs = "linux-base-"
+	}
+	b := build{Candidate: c, docs: inPool(m, docs+c.Release, c)}
 	for _, n := range names {
-		r := remote{label: poolFile(n+c.Release, c.Version, c.Arch), limit: maxPackage}
-		for _, dir := range []string{"linux-signed-" + c.Arch, "linux"} {
-			r.urls = append(r.urls, join(m.Main, "pool/main/l/"+dir+"/"+r.label), join(m.Security, "pool/updates/main/l/"+dir+"/"+r.label))
-		}
-		b.parts = append(b.parts, r)
+		b.parts = append(b.parts, inPool(m, n+c.Release, c))
 	}
 	return b, nil
+}
+
+// inPool guesses where a package lies that no index has.
+func inPool(m apt.Mirrors, name string, c Candidate) remote {
+	r := remote{label: poolFile(name, c.Version, c.Arch), limit: maxPackage}
+	for _, dir := range []string{"linux-signed-" + c.Arch, "linux"} {
+		r.urls = append(r.urls, join(m.Main, "pool/main/l/"+dir+"/"+r.label), join(m.Security, "pool/updates/main/l/"+dir+"/"+r.label))
+	}
+	return r
 }

@@ -16,6 +16,7 @@ import (
 type build struct {
 	Candidate
 	parts []remote
+	docs  remote // the package that holds its changelog
 }
 
 // maxPackage bounds a package that no index vouches for.
@@ -145,6 +146,7 @@ func suffix(flavour, arch string) string {
 func (x *debIndex) build(c Candidate, image located) build {
 	b := build{Candidate: c}
 	b.Verified = true
+	b.docs = x.docs(c, image)
 	deps := partsOf(image.Depends)
 	if deps == nil {
 		b.parts = []remote{indexed(image)}
@@ -165,6 +167,19 @@ func (x *debIndex) build(c Candidate, image located) build {
 		b.Verified = false
 	}
 	return b
+}
+
+// docs finds the package that holds a kernel's documents: since 6.18 it is
+// linux-base, which the image package depends on, before that the image itself.
+func (x *debIndex) docs(c Candidate, image located) remote {
+	base := [2]string{"linux-base-" + c.Release, c.Version}
+	if !slices.Contains(image.Depends, fmt.Sprintf("%s (= %s)", base[0], base[1])) {
+		return indexed(image)
+	}
+	if l, ok := x.find(base); ok {
+		return indexed(l)
+	}
+	return beside([]located{image}, base, c.Arch)
 }
 
 // partsOf returns the packages, by name and version, that a kernel is split

@@ -15,6 +15,7 @@ type Layout int
 const (
 	Plain      Layout = iota // one package, lib/modules, modules uncompressed
 	Compressed               // one package, usr/lib/modules, modules as .ko.xz
+	Apart                    // as Compressed, with the documents in linux-base
 	Split                    // linux-binary, linux-modules and linux-base
 )
 
@@ -32,6 +33,8 @@ type Kernel struct {
 	// Meta adds the package that stands for the newest kernel of its flavour.
 	Meta bool
 
+	// Changelog is the text of changelog.gz; "" means that there is none.
+	Changelog string
 	// Image is the content of vmlinuz; "" means some text.
 	Image string
 	// Modules by name below the modules directory; nil means a few.
@@ -68,7 +71,13 @@ func (m *Mirror) Add(suite string, k Kernel) {
 		m.put(s, "linux-image-"+flavour, k.Version, fmt.Sprintf("%s (= %s)", image, k.Version), nil, true)
 	}
 	if k.Layout != Split {
-		m.put(s, image, k.Version, "kmod, linux-base (>= 4.3~)", append(k.imageFiles("boot"), k.moduleFiles(m.t)...), true)
+		depends, docs := "kmod, linux-base (>= 4.3~)", k.docFiles(m.t, image)
+		if k.Layout == Apart {
+			base := "linux-base-" + k.Release
+			depends, docs = fmt.Sprintf("kmod, %s (= %s)", base, k.Version), []File{{Name: "./usr/share/doc/" + image, Link: base}}
+			m.put(s, base, k.Version, "kmod", k.docFiles(m.t, base), !slices.Contains(k.Unlisted, "base"))
+		}
+		m.put(s, image, k.Version, depends, slices.Concat(k.imageFiles("boot"), docs, k.moduleFiles(m.t)), true)
 		if k.Unsigned {
 			m.put(s, image+"-unsigned", k.Version, "kmod", append(k.imageFiles("boot"), k.moduleFiles(m.t)...), true)
 		}
@@ -80,7 +89,8 @@ func (m *Mirror) Add(suite string, k Kernel) {
 	}
 	dir := "usr/lib/modules/" + k.Release + "/"
 	files := map[string][]File{
-		"base":    {{Name: "./" + dir + "config", Data: "CONFIG_NET=y\n"}, {Name: "./" + dir + "modules.builtin", Data: "kernel/net/core.ko\n"}},
+		"base": append(k.docFiles(m.t, "linux-base-"+k.Release),
+			File{Name: "./" + dir + "config", Data: "CONFIG_NET=y\n"}, File{Name: "./" + dir + "modules.builtin", Data: "kernel/net/core.ko\n"}),
 		"binary":  {{Name: "./" + dir + "vmlinuz", Data: k.image()}},
 		"modules": k.moduleFiles(m.t),
 	}
@@ -103,9 +113,18 @@ func (k Kernel) imageFiles(dir string) []File {
 		{Name: "./" + dir + "/vmlinuz-" + k.Release, Data: k.image()},
 		{Name: "./" + dir + "/config-" + k.Release, Data: "CONFIG_NET=y\n"},
 		{Name: "./" + dir + "/System.map-" + k.Release, Data: "ffffffff81000000 T _text\n"},
-		{Name: "./usr/share/doc/linux-image-" + k.Release, Link: "linux-base"},
 		{Name: "./usr/lib/modules/" + k.Release + "/modules.builtin", Data: "kernel/net/core.ko\n"},
 	}
+}
+
+// docFiles are the documents of the package of that name.
+func (k Kernel) docFiles(t testing.TB, name string) []File {
+	dir := "./usr/share/doc/" + name + "/"
+	files := []File{{Name: dir + "copyright", Data: "free\n"}}
+	if k.Changelog != "" {
+		files = append(files, File{Name: dir + "changelog.gz", Data: string(Compress(t, ".gz", []byte(k.Changelog)))})
+	}
+	return files
 }
 
 func (k Kernel) moduleFiles(t testing.TB) []File {
