@@ -11,7 +11,7 @@ import (
 // DefaultFreshness is how long an index is used without asking the mirror.
 const DefaultFreshness = time.Hour
 
-// New returns a catalog of the debian and dir sources. It touches neither the
+// New returns a catalog of all sources. It touches neither the
 // network nor the disk.
 func New(o Options) (*Catalog, error) {
 	o.Flavour = cmp.Or(o.Flavour, DefaultFlavour)
@@ -48,7 +48,9 @@ func New(o Options) (*Catalog, error) {
 	return &Catalog{
 		sources: map[string]Source{
 			SchemeDebian: newDebian(o, st),
-			SchemeDir:    &dirSource{o: o, store: st},
+			SchemeDir:    &localSource{scheme: SchemeDir, find: findDir, store: st},
+			SchemeTree:   &localSource{scheme: SchemeTree, find: findTree, store: st},
+			SchemeHost:   &localSource{scheme: SchemeHost, find: thisHost.find, store: st},
 		},
 		store:   st,
 		flavour: o.Flavour,

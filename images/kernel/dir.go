@@ -2,9 +2,6 @@ package kernel
 
 import (
 	"cmp"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -15,15 +12,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ctmatrix/ctmatrix/images/kernel/store"
 	"github.com/ctmatrix/ctmatrix/images/kernel/unpack"
 )
-
-// dirSource takes a kernel from a directory of the user's.
-type dirSource struct {
-	o     Options
-	store *store.Store
-}
 
 // dirKernel is what was found in a directory.
 type dirKernel struct {
@@ -33,62 +23,11 @@ type dirKernel struct {
 	release string
 }
 
-// List implements Source: there is no end of directories.
-func (s *dirSource) List(context.Context) ([]Candidate, error) { return nil, nil }
-
-// Resolve implements Source.
-func (s *dirSource) Resolve(_ context.Context, ref Ref) ([]Candidate, error) {
-	d, err := findDir(ref.Value)
-	if err != nil {
-		return nil, err
-	}
-	upstream, series := releaseParts(d.release)
-	return []Candidate{{
-		Ref: ref.String(), Source: SchemeDir, Version: d.release, Upstream: upstream, Series: series,
-		Release: d.release, Arch: cmp.Or(ref.Arch, s.o.Arch),
-	}}, nil
-}
-
-// Fetch implements Source. The files are copied to the store, so that what is
-// tested stays what it is when the directory is built anew.
-func (s *dirSource) Fetch(ctx context.Context, c Candidate) (*Kernel, error) {
-	ref, err := ParseRef(c.Ref)
-	if err != nil {
-		return nil, err
-	}
-	d, err := findDir(ref.Value)
-	if err != nil {
-		return nil, err
-	}
-	c.Release, c.Version = d.release, d.release
-	files, key, err := d.scan(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Ref, err)
-	}
-	e, err := s.store.Fill(ctx, key, func(ctx context.Context, dir string) (store.Filled, error) {
-		t := newTree(ctx, dir, d.release)
-		for _, f := range files {
-			if err := t.copy(f); err != nil {
-				t.abort()
-				return store.Filled{}, err
-			}
-		}
-		return t.finish(c)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Ref, err)
-	}
-	return stored(c, e)
-}
-
-// dirFile is a file to be copied.
-type dirFile struct{ dst, path string }
-
-// scan lists the files that are kept, and makes a store key of their content.
-func (d dirKernel) scan(ctx context.Context) ([]dirFile, string, error) {
-	files := []dirFile{{imageFile, d.image}}
+// local lists the files that are kept.
+func (d dirKernel) local() (localKernel, error) {
+	files := []localFile{{imageFile, d.image}}
 	if d.config != "" {
-		files = append(files, dirFile{configFile, d.config})
+		files = append(files, localFile{configFile, d.config})
 	}
 	err := filepath.WalkDir(d.modules, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -100,56 +39,23 @@ func (d dirKernel) scan(ctx context.Context) ([]dirFile, string, error) {
 		}
 		rel = unpack.Plain(filepath.ToSlash(rel))
 		if e.Type().IsRegular() && keeps(rel) {
-			files = append(files, dirFile{modulesTree + "/" + rel, path})
+			files = append(files, localFile{modulesTree + "/" + rel, path})
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("read modules: %w", err)
+		return localKernel{}, fmt.Errorf("read modules: %w", err)
 	}
-	h := sha256.New()
-	fmt.Fprintln(h, treeVersion, "dir", d.release)
-	for _, f := range files {
-		if err := ctx.Err(); err != nil {
-			return nil, "", err
-		}
-		sum, err := store.HashFile(f.path)
-		if err != nil {
-			return nil, "", fmt.Errorf("read kernel: %w", err)
-		}
-		fmt.Fprintln(h, f.dst, sum)
-	}
-	return files, hex.EncodeToString(h.Sum(nil)), nil
-}
-
-func (t *tree) copy(src dirFile) error {
-	f, err := os.Open(src.path)
-	if err != nil {
-		return err
-	}
-	defer f.Close() // only read
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	return t.write(src.dst, src.path, info.Size(), f)
+	return localKernel{release: d.release, files: files}, nil
 }
 
 // findDir looks for a kernel and its modules in dir.
-func findDir(dir string) (dirKernel, error) {
-	bad := func(format string, args ...any) (dirKernel, error) {
-		return dirKernel{}, fmt.Errorf("%w in %s: %s", ErrUnknown, dir, fmt.Sprintf(format, args...))
+func findDir(dir, _ string) (localKernel, error) {
+	bad := func(format string, args ...any) (localKernel, error) {
+		return localKernel{}, fmt.Errorf("%w in %s: %s", ErrUnknown, dir, fmt.Sprintf(format, args...))
 	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		var p *fs.PathError
-		if errors.As(err, &p) {
-			err = p.Err
-		}
+	if err := isDir(dir); err != nil {
 		return bad("%v", err)
-	}
-	if !info.IsDir() {
-		return bad("not a directory")
 	}
 	image, err := oneMatch(dir, "vmlinuz-*", "vmlinuz", "bzImage", "boot/vmlinuz-*")
 	if err != nil {
@@ -171,7 +77,7 @@ func findDir(dir string) (dirKernel, error) {
 		}
 	}
 	d.config, _ = oneMatch(filepath.Dir(image), "config-"+d.release, "config", ".config")
-	return d, nil
+	return d.local()
 }
 
 // findModules looks for the modules of the image's release.

@@ -10,7 +10,9 @@ import (
 // Schemes of refs.
 const (
 	SchemeDebian = "debian"
-	SchemeDir    = "dir"
+	SchemeDir    = "dir"  // a vmlinuz and its modules
+	SchemeTree   = "tree" // a kernel's build tree
+	SchemeHost   = "host" // a kernel that is installed on this machine
 )
 
 // Defaults of a ref's options.
@@ -20,7 +22,7 @@ const (
 )
 
 var (
-	schemes  = []string{SchemeDebian, SchemeDir}
+	schemes  = []string{SchemeDebian, SchemeDir, SchemeTree, SchemeHost}
 	flavours = []string{"cloud", "generic", "rt"}
 	arches   = []string{"amd64", "arm64", "loong64", "ppc64el", "riscv64", "s390x"}
 )
@@ -29,7 +31,7 @@ var (
 // options.
 type Ref struct {
 	Scheme  string
-	Value   string // "6.1", "6.12.*", a path
+	Value   string // "6.1", "6.12.*", a path; "" for the running kernel
 	Flavour string // "" where not named
 	Arch    string // "" where not named
 
@@ -53,8 +55,8 @@ func (r Ref) String() string {
 	return s
 }
 
-// ParseRef parses a kernel ref: "debian:6.1?flavour=rt", "dir:/boot/mine". The
-// error says what would be right.
+// ParseRef parses a kernel ref: "debian:6.1?flavour=rt", "dir:/boot/mine",
+// "tree:/src/linux", "host:". The error says what would be right.
 func ParseRef(s string) (Ref, error) {
 	bad := func(format string, args ...any) (Ref, error) {
 		return Ref{}, fmt.Errorf("%w %q: %s", ErrBadRef, s, fmt.Sprintf(format, args...))
@@ -76,13 +78,16 @@ func ParseRef(s string) (Ref, error) {
 			return bad("%v", err)
 		}
 	}
-	if r.Value == "" {
+	if r.Value == "" && scheme != SchemeHost {
 		return bad("nothing after %s:", scheme)
 	}
 	if scheme == SchemeDebian {
 		if _, err := parseSelector(r.Value); err != nil {
 			return bad("%v", err)
 		}
+	}
+	if scheme == SchemeHost && r.Value != "" && !plainRelease(r.Value) {
+		return bad("%q is no release; write host: for the running kernel, or host:RELEASE as uname -r has it", r.Value)
 	}
 	return r, nil
 }

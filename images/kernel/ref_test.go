@@ -30,7 +30,9 @@ func TestParseRefErrors(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                                 "write debian: or dir:PATH",
 		"6.1":                              "write debian:6.1 or dir:PATH",
-		"tree:/src/linux":                  `unknown scheme "tree"; there are debian, dir`,
+		"ftp:/src/linux":                   `unknown scheme "ftp"; there are debian, dir, tree, host`,
+		"tree:":                            "nothing after tree:",
+		"host:../x":                        `"../x" is no release; write host: for the running kernel, or host:RELEASE`,
 		"debian:":                          "nothing after debian:",
 		"dir:":                             "nothing after dir:",
 		"debian:6":                         selectorHelp,

@@ -92,6 +92,7 @@ func keeps(name string) bool {
 type tree struct {
 	dir     string
 	release string
+	whole   bool // it has no modules
 	group   *errgroup.Group
 	ctx     context.Context
 
@@ -222,8 +223,14 @@ func (t *tree) finish(c Candidate) (store.Filled, error) {
 	if _, ok := t.files[imageFile]; !ok {
 		return store.Filled{}, fmt.Errorf("%s: no vmlinuz-%s among its files", c.Version, t.release)
 	}
-	if modules == 0 {
+	if modules == 0 && !t.whole {
 		return store.Filled{}, fmt.Errorf("%s: no modules of %s among its files", c.Version, t.release)
+	}
+	if modules == 0 {
+		// What its modules would be is asked of an empty directory.
+		if err := os.MkdirAll(filepath.Join(t.dir, modulesTree), 0o755); err != nil {
+			return store.Filled{}, fmt.Errorf("write %s: %w", modulesTree, err)
+		}
 	}
 	return store.Filled{Digest: digest(files), Meta: c, Files: files}, nil
 }
