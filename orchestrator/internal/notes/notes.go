@@ -98,7 +98,7 @@ func (n *Note) Covers(row string, a, b results.Kernel, day time.Time) bool {
 // Speaks reports whether the note is about a row, or about a probe as a whole.
 func (n *Note) Speaks(row string) bool {
 	for _, pattern := range n.Rows {
-		if matches(pattern, row) {
+		if Matches(pattern, row) {
 			return true
 		}
 	}
@@ -109,7 +109,7 @@ func (n *Note) Speaks(row string) bool {
 func (n *Note) SpeaksBelow(probe string) bool {
 	for _, pattern := range n.Rows {
 		parts := strings.Split(pattern, "/")
-		if matches(strings.Join(parts[:min(len(parts), 2)], "/"), probe) {
+		if Matches(strings.Join(parts[:min(len(parts), 2)], "/"), probe) {
 			return true
 		}
 	}
@@ -127,9 +127,10 @@ func (n *Note) Expired(day time.Time) bool {
 	return !n.Expires.IsZero() && !day.Before(n.Expires.AddDate(0, 0, 1))
 }
 
-// matches reports whether a pattern covers a name. A pattern of fewer parts than
-// the name covers all that is below what it names.
-func matches(pattern, name string) bool {
+// Matches reports whether a pattern of rows covers the name of one, or of a probe
+// as a whole. A pattern of fewer parts than the name covers all that is below what
+// it names.
+func Matches(pattern, name string) bool {
 	parts := strings.Split(name, "/")
 	most := strings.Count(pattern, "/") + 1
 	ok, err := path.Match(pattern, strings.Join(parts[:min(len(parts), most)], "/"))

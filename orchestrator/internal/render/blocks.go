@@ -14,7 +14,15 @@ type item struct {
 	probe  string
 	label  string   // of the line: a row without its probe
 	values []string // parallel to heads
+	track  *track   // in place of values, where there are too many heads
 	look   look
+}
+
+// track is a row's values along the history: a legend, and for each series from
+// where to where it has which.
+type track struct {
+	legend   [][]span
+	segments [][]span
 }
 
 // look is what items have in common that stand in one group.
@@ -54,7 +62,11 @@ func blocks(items []item) []block {
 	key := func(it item) string {
 		name, _ := base(it.probe)
 		l := it.look
-		return fmt.Sprintf("%q %q %q %q %q %q %d", name, it.label, it.values, l.where, l.heads, l.note, l.rank)
+		tr := track{}
+		if it.track != nil {
+			tr = *it.track
+		}
+		return fmt.Sprintf("%q %q %q %v %q %q %q %d", name, it.label, it.values, tr, l.where, l.heads, l.note, l.rank)
 	}
 	for _, it := range items {
 		_, place := base(it.probe)
@@ -201,13 +213,24 @@ func (pg *page) group(g group) {
 		}
 		gr.add(row...)
 	}
-	if gr.fits(pg.p) {
+	switch {
+	case g.items[0].track != nil:
+		pg.tracks(g)
+	case gr.fits(pg.p):
 		gr.write(pg.p)
-	} else {
+	default:
 		pg.tall(g)
 	}
 	if g.note != "" {
 		pg.p.para(2, dim, g.note)
+	}
+}
+
+// tracks writes a group along the history of kernels.
+func (pg *page) tracks(g group) {
+	pg.p.para(2, boundary, strings.Join(g.where, "; "))
+	for _, it := range g.items {
+		pg.p.track(2, span{plain, it.label}, it.track)
 	}
 }
 

@@ -51,6 +51,14 @@ type Change struct {
 
 // Boundary is where a value changes.
 type Boundary struct {
+	Kind  table.Kind `json:"kind"`  // "inside" a series, "between" series, or of other "builds"
+	Older string     `json:"older"` // series; the same as Newer if inside
+	Newer string     `json:"newer"`
+	// Backport says that the older series may have its value by a backport from
+	// before the kernel that was compared.
+	Backport bool `json:"backport,omitempty"`
+	// From and To are the kernels that were compared: neighbours if inside a
+	// series, else the oldest of both.
 	From string `json:"from"`
 	To   string `json:"to"`
 	// Skipped lists kernels between the two that gave no answer.
@@ -152,15 +160,9 @@ func columnOf(t *table.Table, c table.Column) Column {
 }
 
 func changeOf(t *table.Table, c table.Change) Change {
-	out := Change{Probe: c.Row.Probe, Explained: c.Explained()}
+	out := Change{Probe: c.Row.Probe, Explained: c.Explained(), Boundaries: boundariesOf(t, c)}
 	if !c.Whole() {
 		out.Row = c.Row.Name
-	}
-	for _, b := range c.Boundaries {
-		out.Boundaries = append(out.Boundaries, Boundary{
-			From: t.Columns[b.From].Label, To: t.Columns[b.To].Label, Skipped: labelsOf(t, b.Skipped),
-			Notes: notesOf(&t.Book, b.Notes),
-		})
 	}
 	for i, v := range c.Row.Values {
 		out.Values = append(out.Values, valueOf(t.Columns[i].Label, v))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -216,4 +217,51 @@ func FuzzText(f *testing.F) {
 		w = 40 + (w%200+200)%200
 		fits(t, text(t, s, Options{Width: w}), w)
 	})
+}
+
+// history is a sample of several series: a row that was fixed in three of them,
+// one that comes and goes, a long one, and kernels that did not answer.
+func history(t *testing.T) *sample {
+	s := newSample(t, "5.10.218-1", "5.10.251-5", "5.10.262-1", "6.1.170-3", "6.1.176-1~deb11u1", "6.1.176-1",
+		"6.12.90-2", "6.12.94-1", "6.12.96-1", "6.12.117-1", "6.16.3-1", "6.17.8-1", "7.3~rc7-1~exp1", "7.3.4-1")
+	s.set("loose/on/ack.raw", "11", 2, 5, 7, 8, 9, 12, 13)
+	s.set("table-full/syn/syn.raw", "9", 8)
+	s.set("limits/child-write/initial-loose.value", strings.Repeat("a long line of the kernel's log, ", 3)+"and its end", 11, 12, 13)
+	s.cells[4].Outcome, s.cells[4].Reason = results.CellFailed, "package has gone from the mirror"
+	s.cells[4].Probes, s.cells[4].Rows = nil, nil
+	return s
+}
+
+func TestTimeline(t *testing.T) {
+	table := history(t).table()
+	for name, match := range map[string]func(string) bool{
+		"all":    func(string) bool { return true },
+		"probe":  func(row string) bool { return strings.HasPrefix(row, "loose/on/") },
+		"single": func(row string) bool { return row == "table-full/syn/syn.raw" },
+	} {
+		lines := table.Timeline(match)
+		for _, o := range []Options{{Width: 80}, {Width: 160}, {Width: 80, Color: true}} {
+			var b bytes.Buffer
+			if err := TimelineText(&b, table, lines, name == "probe", o); err != nil {
+				t.Fatal(err)
+			}
+			file := fmt.Sprintf("timeline.%s.%d.txt", name, o.Width)
+			if o.Color {
+				file = fmt.Sprintf("timeline.%s.%d.color.txt", name, o.Width)
+			}
+			golden(t, file, b.Bytes())
+			for line := range strings.Lines(b.String()) {
+				if !o.Color && width(strings.TrimSuffix(line, "\n")) > o.Width {
+					t.Errorf("%s: a line of more than %d columns: %s", file, o.Width, line)
+				}
+			}
+		}
+		if name == "single" {
+			var b bytes.Buffer
+			if err := TimelineJSON(&b, table, lines, false); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "timeline.json", b.Bytes())
+		}
+	}
 }

@@ -20,12 +20,16 @@ const (
 	name     // of a probe
 	boundary // where a change is
 	bad      // what failed
+	shade1   // values of a row, each its own
+	shade2
+	shade3
+	shade4
 	styles
 )
 
 // sgr are the parameters of the terminal's "select graphic rendition". Only
 // the eight basic colours are used, which every theme makes readable.
-var sgr = [styles]string{plain: "", strong: "1", dim: "2", name: "1;36", boundary: "33", bad: "1;31"}
+var sgr = [styles]string{plain: "", strong: "1", dim: "2", name: "1;36", boundary: "33", bad: "1;31", shade1: "32", shade2: "35", shade3: "34", shade4: "36"}
 
 // span is a piece of a line.
 type span struct {

@@ -32,7 +32,9 @@ func (r *report) items(groups []table.Group) []item {
 	for _, g := range groups {
 		l := look{where: r.boundaryNames(g.Boundaries), rank: 1 + g.Boundaries[0].To}
 		for _, run := range g.Runs {
-			l.heads = append(l.heads, r.runName(run))
+			if len(g.Runs) <= mostRuns {
+				l.heads = append(l.heads, r.runName(run))
+			}
 		}
 		for _, c := range g.Changes {
 			it := item{probe: g.Probe, label: rowLabel(c.Row), look: l}
@@ -40,14 +42,21 @@ func (r *report) items(groups []table.Group) []item {
 			if c.Whole() {
 				it.look.rank = 0
 			}
-			for _, run := range g.Runs {
-				it.values = append(it.values, valueText(c.Row.Values[run[0]]))
+			if len(g.Runs) > mostRuns {
+				it.track = r.track(r.t.Line(c.Row))
+			} else {
+				for _, run := range g.Runs {
+					it.values = append(it.values, valueText(c.Row.Values[run[0]]))
+				}
 			}
 			out = append(out, it)
 		}
 	}
 	return out
 }
+
+// mostRuns is how many columns a grid may have; more are told along the history.
+const mostRuns = 4
 
 // rowLabel is the part of a row's name that follows its probe's.
 func rowLabel(row table.Row) string {
@@ -88,9 +97,26 @@ func (r *report) boundaryNames(bs []table.Boundary) []string {
 		return []string{fmt.Sprintf("%d boundaries", len(bs))}
 	}
 	for _, b := range bs {
-		out = append(out, r.label(b.From)+" → "+r.label(b.To))
+		out = append(out, r.boundaryName(b))
 	}
-	return out
+	return slices.Compact(out) // variants change alike
+}
+
+// boundaryName says where a change is. An arrow is between neighbours of one
+// series. Of two series only the oldest are compared, and neither follows the
+// other, so these are named by series.
+func (r *report) boundaryName(b table.Boundary) string {
+	switch {
+	case b.Kind == table.Inside:
+		return r.label(b.From) + " → " + r.label(b.To)
+	case b.Kind == table.Builds || b.Older == b.Newer:
+		return r.label(b.From) + " and " + r.label(b.To)
+	}
+	text := "between " + branch(b.Older) + " and " + branch(b.Newer)
+	if b.Backport {
+		text += ", or in " + branch(b.Older) + " before " + r.label(b.From)
+	}
+	return text
 }
 
 // runName names a run by its ends; in between nothing differs.
@@ -126,8 +152,15 @@ func (r *report) skippedText(c table.Change) string {
 	return strings.Join(parts, "; ")
 }
 
+// mostKernels is how many have a line each; of more, each series has one.
+const mostKernels = 12
+
 // kernels writes the columns of the table, oldest first.
 func (r *report) kernels() {
+	if len(r.t.Columns) > mostKernels {
+		r.seriesHeads()
+		return
+	}
 	g := grid{}
 	for _, c := range r.t.Columns {
 		k := c.Kernel

@@ -13,8 +13,13 @@ import (
 // parent of To, but is what its parent would be without them.
 type Boundary struct {
 	Edge
-	Skipped []int `json:"skipped,omitempty"`
-	Notes   []int `json:"notes,omitempty"` // that explain it: indexes in the table's book
+	Place
+	// Backport says that the older series may have its value by a backport that
+	// went in before the kernel that was asked: the newer one, or one that is
+	// newer still, comes to have it later. Only of boundaries between series.
+	Backport bool  `json:"backport,omitempty"`
+	Skipped  []int `json:"skipped,omitempty"`
+	Notes    []int `json:"notes,omitempty"` // that explain it: indexes in the table's book
 }
 
 // Change is one row that differs over at least one edge. Where a probe as a
@@ -94,6 +99,7 @@ func (t *Table) appendChange(out []Change, row Row, fit func(Status) bool) []Cha
 	if len(c.Boundaries) == 0 {
 		return out // variants differ, which are no neighbours
 	}
+	t.place(&c)
 	return append(out, c)
 }
 

@@ -19,7 +19,7 @@ func one(version, value string) results.CellRows {
 	c := results.CellRows{Cell: results.Cell{
 		Kernel: results.Kernel{
 			Ref: "debian:" + version, Version: version, Series: series[0] + "." + series[1],
-			Label: strings.Split(version, "-")[0], Arch: "amd64",
+			Label: strings.Split(version, "-")[0], Arch: "amd64", Source: "debian",
 		},
 		Outcome: results.CellOK, Variant: "default",
 	}}
