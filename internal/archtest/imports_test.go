@@ -79,7 +79,7 @@ var homes = []struct {
 	{"github.com/google/nftables", []string{"guest/internal/lab"}},
 	{"golang.org/x/crypto/ssh", []string{"guest/internal/agent", "orchestrator/internal/remote", "orchestrator/internal/remote/remotetest"}},
 	{"github.com/ProtonMail/go-crypto", []string{"images/kernel/apt", "images/kernel/kerneltest"}},
-	{"github.com/gofrs/flock", []string{"images/kernel/store"}},
+	{"github.com/gofrs/flock", []string{"images/kernel/store", "orchestrator/internal/results"}},
 	{"github.com/mattn/go-runewidth", []string{"orchestrator/internal/render"}},
 }
 

@@ -53,7 +53,7 @@ func TestRealTraces(t *testing.T) {
 	real(t)
 	program := dirtyBuild(t)
 	out := t.TempDir()
-	args := []string{"run", "--out", out, "--probe", "dirty/*"}
+	args := []string{"run", "--no-cache", "--out", out, "--probe", "dirty/*"}
 	for _, k := range series {
 		args = append(args, "--kernel", k)
 	}

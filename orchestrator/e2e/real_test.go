@@ -35,7 +35,7 @@ func real(t *testing.T) {
 func run(t *testing.T, args ...string) (*results.Run, string) {
 	t.Helper()
 	out := t.TempDir()
-	args = append([]string{"run", "--width", "100", "--out", out}, args...)
+	args = append([]string{"run", "--no-cache", "--width", "100", "--out", out}, args...)
 	for _, k := range kernels {
 		args = append(args, "--kernel", k)
 	}

@@ -41,7 +41,7 @@ func TestRealInterrupt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stderr := &trigger{text: " runs\n", do: cancel}
 	var stdout bytes.Buffer
-	status := Main(ctx, []string{"run", "--kernel", "debian:6.1", "--out", "runs"}, &stdout, stderr)
+	status := Main(ctx, []string{"run", "--no-cache", "--kernel", "debian:6.1", "--out", "runs"}, &stdout, stderr)
 	if status != ExitFailed {
 		t.Errorf("exit status %d, want %d\n%s%s", status, ExitFailed, &stdout, &stderr.buf)
 	}

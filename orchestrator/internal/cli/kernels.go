@@ -111,7 +111,7 @@ func (a *app) kernelsGC() *cobra.Command {
 	var unused time.Duration
 	cmd := &cobra.Command{
 		Use:   "gc",
-		Short: "Remove kernels and saved guests that were not used for a while",
+		Short: "Remove kernels, saved guests and kept cells that were not used for a while",
 		Args:  a.args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.settings(cmd)
@@ -135,8 +135,12 @@ func (a *app) kernelsGC() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.stdout, "removed %d kernels, %s, and %d saved guests\n",
-				len(removed), humanize.IBytes(uint64(freed)), guests)
+			cells, _, err := sched.CollectCells(cmd.Context(), catalog.Store().Dir(), since)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(a.stdout, "removed %d kernels, %s, %d saved guests and %d kept cells\n",
+				len(removed), humanize.IBytes(uint64(freed)), guests, cells)
 			return err
 		},
 	}

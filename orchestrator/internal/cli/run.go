@@ -30,6 +30,7 @@ type runFlags struct {
 	shuffle  string
 	json     bool
 	fresh    bool
+	noCache  bool
 	repeat   int
 }
 
@@ -47,6 +48,7 @@ func (a *app) runCommand() *cobra.Command {
 	}
 	a.runFlags(cmd, &flags, 1)
 	a.notesFlag(cmd)
+	cmd.Flags().BoolVar(&flags.noCache, "no-cache", false, "also measure what was measured before, and keep what comes of that instead")
 	return cmd
 }
 
@@ -117,7 +119,7 @@ func (a *app) measure(cmd *cobra.Command, flags runFlags, started time.Time) (st
 	if err != nil {
 		return "", err
 	}
-	s.Progress, s.Shuffle, s.FreshGuest = bars, seed, flags.fresh
+	s.Progress, s.Shuffle, s.FreshGuest, s.Anew = bars, seed, flags.fresh, flags.noCache
 	candidates, err := sched.Resolve(ctx, catalog, c.Kernels)
 	if err != nil {
 		return "", refError(err)
@@ -174,6 +176,7 @@ func (a *app) scheduler(ctx context.Context, c *matrix.Config, catalog *kernel.C
 		Kernels: catalog, Booter: booter, Jobs: jobs, Agent: agent,
 		Modules: all.Modules, Selected: names,
 		ImageDir: imageDir(catalog.Store().Dir()),
+		Cells:    sched.OpenCells(catalog.Store().Dir()), Warn: a.warn,
 	}, listing, nil
 }
 
@@ -189,6 +192,14 @@ func (a *app) report(dir string, b table.Book, elapsed time.Duration, asJSON boo
 	t := table.New(run.Cells, run.Plan.Probes)
 	t.Book = b
 	summary := render.Summary{Elapsed: elapsed, Dir: dir}
+	for _, c := range run.Cells {
+		switch {
+		case c.Booted():
+			summary.Booted++
+		case len(c.Cached) > 0:
+			summary.Cached++
+		}
+	}
 	if asJSON {
 		err = render.JSON(a.stdout, t, summary)
 	} else {

@@ -47,6 +47,7 @@ failed or there was nothing to compare.`,
 // measureStability runs the matrix and compares what came of it.
 func (a *app) measureStability(cmd *cobra.Command, flags runFlags) error {
 	started := time.Now()
+	flags.noCache = true // to compare is to measure
 	dir, err := a.measure(cmd, flags, started)
 	if err != nil {
 		return err

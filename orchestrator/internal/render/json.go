@@ -25,6 +25,8 @@ type Report struct {
 	Counts   Counts     `json:"counts"`
 	Elapsed  float64    `json:"elapsed_s,omitempty"` // of the run
 	Dir      string     `json:"dir,omitempty"`       // the run directory
+	Cached   int        `json:"cached_cells"`        // cells that were taken from the cache as a whole
+	Booted   int        `json:"booted_cells"`        // cells for which a guest was started
 }
 
 // Column is one cell of the run.
@@ -127,6 +129,7 @@ func JSON(w io.Writer, t *table.Table, s Summary) error {
 		Schema: ReportSchema, Columns: []Column{}, Changes: []Change{}, Unstable: []Unstable{}, Residue: []Gap{},
 		Stale:  staleOf(&t.Book, t.Stale()),
 		Counts: countTable(t), Elapsed: s.Elapsed.Seconds(), Dir: s.Dir,
+		Cached: s.Cached, Booted: s.Booted,
 	}
 	for _, c := range t.Columns {
 		rep.Columns = append(rep.Columns, columnOf(t, c))

@@ -20,6 +20,8 @@ type Options struct {
 type Summary struct {
 	Elapsed time.Duration // of the run; 0 where unknown
 	Dir     string        // where the results are; "" where nowhere
+	Cached  int           // cells that were taken from the cache as a whole
+	Booted  int           // cells for which a guest was started
 }
 
 // Text writes what differs between neighbouring kernels of t, what differs on

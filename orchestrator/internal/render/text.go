@@ -362,6 +362,9 @@ func (r *report) counts(s Summary) {
 	}
 	r.p.blank()
 	r.p.para(0, strong, strings.Join(parts, " · "))
+	if s.Cached > 0 {
+		r.p.line(span{dim, fmt.Sprintf("%s from the cache, %d booted", count(s.Cached, "cell"), s.Booted)})
+	}
 	if s.Dir != "" {
 		r.p.line(span{dim, "results in "}, span{plain, s.Dir})
 	}

@@ -47,6 +47,9 @@ type Cell struct {
 	Console  []string    `json:"console,omitempty"` // the last lines, where the outcome is not ok
 	Warnings []string    `json:"warnings,omitempty"`
 	Steps    []Step      `json:"steps"`
+	// Cached says which probes were taken from the cache, and when which run
+	// recorded them. Those that this run ran itself are not among them.
+	Cached []Origin `json:"cached,omitempty"`
 
 	Modules []observe.Module `json:"modules,omitempty"`
 	Probes  []Probe          `json:"probes"`
@@ -70,8 +73,30 @@ type Guest struct {
 	Args     []string `json:"args,omitempty"`
 }
 
-// Step is a timed part of a cell's run, in host time: "fetch", "image", "boot"
-// or "restore", "suite", "stop". What a cell's guests did one after the other is
+// Origin says when and by which run probes were recorded that a later run took
+// from the cache.
+type Origin struct {
+	Run    string    `json:"run"`      // path of its directory, as it was then
+	At     time.Time `json:"measured"` // UTC
+	Probes []string  `json:"probes"`   // by name
+}
+
+// FromCache are the names of the probes that were taken from the cache.
+func (c *Cell) FromCache() []string {
+	var names []string
+	for _, o := range c.Cached {
+		names = append(names, o.Probes...)
+	}
+	return names
+}
+
+// Booted says whether any guest was started for the cell's rows.
+func (c *Cell) Booted() bool {
+	return c.Outcome != CellMissing && len(c.FromCache()) < len(c.Probes)
+}
+
+// Step is a timed part of a cell's run, in host time: "fetch", "cache", "image",
+// "boot" or "restore", "suite", "stop". What a cell's guests did one after the other is
 // summed up.
 type Step struct {
 	Name    string        `json:"name"`

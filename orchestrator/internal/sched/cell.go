@@ -57,20 +57,14 @@ func (s *Scheduler) phases(ctx context.Context, i int, c *collector, spec Cell) 
 		return failed(ctx, err)
 	}
 	describe(c.cell, spec, k)
-	if err := s.take(ctx); err != nil {
-		return failed(ctx, err)
-	}
-	defer s.give()
-	spec.turn()
-	s.Progress.State(i, *c.cell, "boots")
 	machine, err := s.Booter.Describe(ctx, spec.Guest)
 	if err != nil {
 		return failed(ctx, err)
 	}
-	s.identify(c.cell, spec, machine)
-	layers, err := s.image(c.cell, k)
-	if err != nil {
-		return failed(ctx, err)
+	id := s.identify(c.cell, spec, machine)
+	var before []byte
+	if s.keeps(spec) {
+		before = s.recall(c, id)
 	}
 	console, err := s.Out.Console(i)
 	if err != nil {
@@ -83,7 +77,30 @@ func (s *Scheduler) phases(ctx context.Context, i int, c *collector, spec Cell) 
 	}
 	defer klog.Close()
 	c.klog = klog
-	return s.guests(ctx, i, c, Image{Kernel: k.Image, Digest: k.Digest, Layers: layers, Machine: spec.Guest, Args: spec.Variant.Args, Console: console})
+	if err := c.tellRecalled(console, before); err != nil {
+		return failed(ctx, err)
+	}
+	if len(c.notEnded(c.selected)) == 0 {
+		return results.CellOK, ""
+	}
+	if err := s.take(ctx); err != nil {
+		return failed(ctx, err)
+	}
+	defer s.give()
+	spec.turn()
+	s.Progress.State(i, *c.cell, "boots")
+	layers, err := s.image(c.cell, k)
+	if err != nil {
+		return failed(ctx, err)
+	}
+	outcome, reason := s.guests(ctx, i, c, Image{
+		Kernel: k.Image, Digest: k.Digest, Layers: layers, Machine: spec.Guest, Args: spec.Variant.Args,
+		Console: console, Again: c.recalled > 0,
+	})
+	if outcome == results.CellOK && s.keeps(spec) {
+		s.remember(ctx, i, c, id)
+	}
+	return outcome, reason
 }
 
 func failed(ctx context.Context, err error) (results.CellOutcome, string) {
@@ -102,7 +119,7 @@ const mostCrashes = 3
 func (s *Scheduler) guests(ctx context.Context, i int, c *collector, image Image) (results.CellOutcome, string) {
 	outcome, reason := results.CellOK, ""
 	crashes := 0
-	for _, batch := range s.batches() {
+	for _, batch := range s.batches(c.notEnded(c.selected)) {
 		for len(batch) > 0 {
 			began := len(c.cell.Probes)
 			c.batch = batch
@@ -127,13 +144,13 @@ func (s *Scheduler) guests(ctx context.Context, i int, c *collector, image Image
 	return outcome, reason
 }
 
-// batches are the probes that run in one guest each.
-func (s *Scheduler) batches() [][]string {
+// batches are the probes, of those named, that run in one guest each.
+func (s *Scheduler) batches(names []string) [][]string {
 	if !s.FreshGuest {
-		return [][]string{s.Selected}
+		return [][]string{names}
 	}
 	var each [][]string
-	for _, name := range s.Selected {
+	for _, name := range names {
 		each = append(each, []string{name})
 	}
 	return each
@@ -188,7 +205,7 @@ func (s *Scheduler) suite(ctx context.Context, i int, c *collector, guest Guest,
 	during := "before the first probe"
 	if c.open != nil {
 		during = "during " + c.open.Name
-	} else if n := len(c.cell.Probes); n > 0 {
+	} else if n := len(c.cell.Probes); n > c.recalled {
 		during = "after " + c.cell.Probes[n-1].Name
 	}
 	return died(ctx, guest, during, err)

@@ -18,6 +18,7 @@ type collector struct {
 	selected []string // probes that are to run
 	batch    []string // those that the next guest is to run
 	rows     []observe.Row
+	recalled int       // probes that had ended before the first guest
 	klog     io.Writer // kernel.log
 	open     *results.Probe
 	opened   []observe.Row // rows of the open probe
@@ -54,10 +55,35 @@ func (c *collector) take(rec observe.Record) error {
 		c.opened = append(c.opened, *rec.Row)
 	case rec.Log != nil:
 		c.open.Log = append(c.open.Log, *rec.Log)
-		_, err := fmt.Fprintf(c.klog, "[%12.6f] %s: %s\n", float64(rec.Log.AtUS)/1e6, c.open.Name, observe.Escape(rec.Log.Text))
-		return err
+		return c.tellLog(c.open.Name, *rec.Log)
 	case rec.End != nil:
 		c.end(rec.End)
+	}
+	return nil
+}
+
+func (c *collector) tellLog(probe string, l observe.Log) error {
+	_, err := fmt.Fprintf(c.klog, "[%12.6f] %s: %s\n", float64(l.AtUS)/1e6, probe, observe.Escape(l.Text))
+	return err
+}
+
+// tellRecalled writes to the logs what they would hold of the probes that have
+// ended already, in the order in which they were to run.
+func (c *collector) tellRecalled(console io.Writer, before []byte) error {
+	c.recalled = len(c.cell.Probes)
+	if _, err := console.Write(before); err != nil {
+		return fmt.Errorf("write the console: %w", err)
+	}
+	for _, name := range c.selected {
+		i := slices.IndexFunc(c.cell.Probes, func(p results.Probe) bool { return p.Name == name })
+		if i < 0 {
+			continue
+		}
+		for _, l := range c.cell.Probes[i].Log {
+			if err := c.tellLog(name, l); err != nil {
+				return fmt.Errorf("write the kernel's log: %w", err)
+			}
+		}
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type Booter interface {
 // Machine is what guests run on.
 type Machine struct {
 	QEMU    string // version
+	Build   string // what tells this build of it from others
 	Machine string
 	Accel   string
 	// Restored says that guests go on where one was saved.

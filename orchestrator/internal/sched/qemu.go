@@ -96,7 +96,7 @@ const defaultMachine = "q35"
 
 // Describe implements Booter. It fails where no guest could be started.
 func (q *QEMU) Describe(ctx context.Context, g matrix.Guest) (Machine, error) {
-	m := Machine{QEMU: q.version, Machine: g.Machine, Seed: cmp.Or(q.seed, vm.DefaultSeed)}
+	m := Machine{QEMU: q.version, Build: q.build, Machine: g.Machine, Seed: cmp.Or(q.seed, vm.DefaultSeed)}
 	if m.Machine == "auto" {
 		m.Machine = defaultMachine
 	}

@@ -5,17 +5,12 @@ package sched
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"strings"
 	"sync"
 
 	"github.com/hashicorp/go-multierror"
 
-	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/images/kernel"
-	"github.com/ctmatrix/ctmatrix/orchestrator/internal/agentbin"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
@@ -45,7 +40,8 @@ type Progress interface {
 	State(i int, cell results.Cell, state string)
 }
 
-// Scheduler runs cells. All fields must be set before Run.
+// Scheduler runs cells. All fields must be set before Run, but for those that may
+// be nil.
 type Scheduler struct {
 	Kernels  Fetcher
 	Booter   Booter
@@ -59,6 +55,14 @@ type Scheduler struct {
 	ImageDir string   // cache of image layers
 	// FreshGuest gives each probe a guest of its own.
 	FreshGuest bool
+	// Cells keeps what cells came to, so that what is known is not run again. It
+	// may be nil.
+	Cells *results.Cache
+	// Anew runs what is known all the same, and keeps that instead.
+	Anew bool
+	// Warn is told what the user should know although all went well. It may be
+	// nil.
+	Warn func(msg string)
 
 	fetches chan struct{}
 	jobs    chan struct{}
@@ -131,6 +135,12 @@ func describe(cell *results.Cell, spec Cell, k *kernel.Kernel) {
 	cell.Kernel, cell.Warnings = planned.Kernel, planned.Warnings
 }
 
+func (s *Scheduler) warn(msg string) {
+	if s.Warn != nil {
+		s.Warn(msg)
+	}
+}
+
 func (s *Scheduler) take(ctx context.Context) error {
 	select {
 	case s.jobs <- struct{}{}:
@@ -141,29 +151,3 @@ func (s *Scheduler) take(ctx context.Context) error {
 }
 
 func (s *Scheduler) give() { <-s.jobs }
-
-// identify fills in the machine and the cell's id: a digest of everything that
-// can change its result.
-func (s *Scheduler) identify(cell *results.Cell, spec Cell, m Machine) {
-	cell.Guest = results.Guest{
-		QEMU: m.QEMU, Machine: m.Machine, Accel: m.Accel, Clock: spec.Guest.Clock,
-		CPUs: spec.Guest.CPUs, Memory: spec.Guest.Memory, Agent: agentbin.Digest(s.Agent),
-		Restored: m.Restored, Fresh: s.FreshGuest, Seed: m.Seed, Shuffle: s.Shuffle,
-	}
-	h := sha256.New()
-	g := cell.Guest
-	for _, part := range []string{
-		fmt.Sprint(results.Schema, observe.Protocol), cell.Kernel.Digest, g.Agent, strings.Join(s.Selected, " "),
-		shuffleName(s.Shuffle), fmt.Sprint(g.Restored, g.Fresh), g.QEMU, strings.Join(m.Args, " "), strings.Join(spec.Variant.Args, " "),
-	} {
-		fmt.Fprintf(h, "%d:%s", len(part), part)
-	}
-	cell.ID = hex.EncodeToString(h.Sum(nil))
-}
-
-func shuffleName(seed *uint64) string {
-	if seed == nil {
-		return "in order"
-	}
-	return fmt.Sprint("shuffled by ", *seed)
-}
