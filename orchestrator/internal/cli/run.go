@@ -31,6 +31,7 @@ type runFlags struct {
 	json     bool
 	fresh    bool
 	noCache  bool
+	resume   bool
 	repeat   int
 }
 
@@ -39,16 +40,34 @@ func (a *app) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Boot the kernels, ask them, and print where they differ",
+		Long: `Boots the kernels, asks them, and prints where they differ. What was measured
+before under the same conditions is not measured again: kernel, agent, QEMU and
+the guest's settings make these up.
+
+A run that was cut short goes on with --resume, in its own directory and as it
+was planned: what has ended stays, what failed or was cut off is run.`,
 		Example: `  ctmatrix run
   ctmatrix run --kernel debian:6.1 --kernel debian:6.12 --probe 'loose/*'
   ctmatrix run --kernel 'dir:/path/to/kernel' --kernel debian:7.3
-  ctmatrix run --repeat 3`,
-		Args: a.args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd, flags) },
+  ctmatrix run --repeat 3
+  ctmatrix run --resume`,
+		Args: a.args(func(cmd *cobra.Command, args []string) error {
+			if flags.resume {
+				return cobra.MaximumNArgs(1)(cmd, args)
+			}
+			return cobra.NoArgs(cmd, args)
+		}),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if flags.resume {
+				return a.resume(cmd, flags, args)
+			}
+			return a.run(cmd, flags)
+		},
 	}
 	a.runFlags(cmd, &flags, 1)
 	a.notesFlag(cmd)
 	cmd.Flags().BoolVar(&flags.noCache, "no-cache", false, "also measure what was measured before, and keep what comes of that instead")
+	cmd.Flags().BoolVar(&flags.resume, "resume", false, "go on with a run that was cut short: the one named, else the latest")
 	return cmd
 }
 
@@ -61,7 +80,7 @@ func (a *app) runFlags(cmd *cobra.Command, flags *runFlags, repeat int) {
 	f.StringArray("probe", nil, "probes to run, by glob, instead of the matrix's (several times)")
 	f.String("jobs", "", "guests at a time: auto or a number")
 	f.StringArrayVar(&flags.variants, "variant", nil, "run only this variant of the matrix (several times)")
-	f.StringVar(&flags.out, "out", "runs", "directory in which the run's directory is made")
+	f.StringVar(&flags.out, "out", defaultOut, "directory in which the run's directory is made")
 	f.StringVar(&flags.shuffle, "shuffle", "", "run the probes in another order, by a seed (without one: by a random seed)")
 	f.Lookup("shuffle").NoOptDefVal = "random"
 	f.BoolVar(&flags.fresh, "fresh-guest", false, "give every probe a guest of its own")
@@ -70,6 +89,9 @@ func (a *app) runFlags(cmd *cobra.Command, flags *runFlags, repeat int) {
 	f.BoolVar(&flags.json, "json", false, "write JSON")
 	f.IntVar(&flags.repeat, "repeat", repeat, "run each kernel so many times, and tell apart what differs on the same kernel")
 }
+
+// defaultOut is where runs are unless the user says otherwise.
+const defaultOut = "runs"
 
 // run is a run from the settings to the table.
 func (a *app) run(cmd *cobra.Command, flags runFlags) error {
@@ -128,20 +150,41 @@ func (a *app) measure(cmd *cobra.Command, flags runFlags, started time.Time) (st
 		return "", usage{fmt.Errorf("--repeat=%d: %d cells so many times are more than %d: run fewer at a time", flags.repeat, n, results.MaxCells)}
 	}
 	cells := cellsOf(c, candidates, variants, flags.repeat)
-	s.Out, err = results.Create(flags.out, "", plan(c, cells, listing, started))
+	planned, err := plan(c, cells, listing, started)
+	if err != nil {
+		return "", err
+	}
+	planned.Conditions = a.conditions(s)
+	s.Out, err = results.Create(flags.out, "", planned)
 	if err != nil {
 		return "", fmt.Errorf("%w: name another directory with --out", err)
 	}
+	defer s.Out.Close() // all was written before
+	return s.Out.Dir(), a.execute(ctx, s, cells, bars, flags)
+}
+
+// execute runs cells to the end, or for as long as the user lets it.
+func (a *app) execute(ctx context.Context, s *sched.Scheduler, cells []sched.Cell, bars *bars, flags runFlags) error {
 	if err := s.Run(ctx, cells); err != nil {
-		return "", err
+		return err
 	}
 	bars.Close()
-	if ctx.Err() != nil {
-		a.warn("interrupted: what had been found by then is kept")
-	} else if err := s.Out.Finish(time.Now()); err != nil {
-		return "", err
+	if ctx.Err() == nil {
+		return s.Out.Finish(time.Now())
 	}
-	return s.Out.Dir(), nil
+	again := "ctmatrix run --resume"
+	if flags.out != defaultOut {
+		again += " " + s.Out.Dir()
+	}
+	a.warn("interrupted: what had been found by then is kept; `" + again + "` goes on")
+	return nil
+}
+
+// conditions are what the run must be gone on with.
+func (a *app) conditions(s *sched.Scheduler) *results.Conditions {
+	c := s.Conditions()
+	c.Seed, c.Cold = a.seed, a.cold
+	return &c
 }
 
 // scheduler is one that lacks only where its results go. It fails where no guest
@@ -271,17 +314,19 @@ func cellsOf(c *matrix.Config, candidates []kernel.Candidate, variants []matrix.
 	return cells
 }
 
-func plan(c *matrix.Config, cells []sched.Cell, listing *observe.Listing, started time.Time) results.Plan {
+func plan(c *matrix.Config, cells []sched.Cell, listing *observe.Listing, started time.Time) (results.Plan, error) {
 	p := results.Plan{
 		Tool: Version, Argv: os.Args, Started: started.UTC(), Probes: listing.Probes,
 		Selection: results.Selection{Kernels: c.Kernels, Probes: c.Probes},
 	}
-	for _, spec := range cells {
-		cell := sched.Planned(spec)
-		p.Cells = append(p.Cells, results.Planned{Kernel: cell.Kernel, Variant: cell.Variant, Repeat: cell.Repeat})
+	var err error
+	if p.Cells, err = sched.Plan(cells); err != nil {
+		return p, err
+	}
+	for _, cell := range p.Cells {
 		if !slices.Contains(p.Selection.Variants, cell.Variant) {
 			p.Selection.Variants = append(p.Selection.Variants, cell.Variant)
 		}
 	}
-	return p
+	return p, nil
 }

@@ -77,6 +77,8 @@ func runScript(t *testing.T, script string) {
 			"status":           status,
 			"make-run":         makeRun,
 			"make-repeats":     makeRepeats,
+			"keep-cells":       keepCells,
+			"busy":             busy,
 		},
 	})
 }
@@ -164,5 +166,5 @@ func writeRun(dir, version, clock string, repeat bool, values []string) error {
 			return err
 		}
 	}
-	return w.Finish(plan.Started.Add(time.Minute))
+	return errors.Join(w.Finish(plan.Started.Add(time.Minute)), w.Close())
 }

@@ -37,20 +37,20 @@ type Config struct {
 // Guest is the machine that every kernel runs on, unless a variant says
 // otherwise.
 type Guest struct {
-	Memory  string `mapstructure:"memory"`  // "256M"
-	CPUs    int    `mapstructure:"cpus"`    // more than one needs clock: host
-	Machine string `mapstructure:"machine"` // "auto" or QEMU's name
-	Accel   string `mapstructure:"accel"`   // "auto", "tcg" or "kvm"
-	Clock   string `mapstructure:"clock"`   // "virtual" or "host"
+	Memory  string `mapstructure:"memory" json:"memory"`   // "256M"
+	CPUs    int    `mapstructure:"cpus" json:"cpus"`       // more than one needs clock: host
+	Machine string `mapstructure:"machine" json:"machine"` // "auto" or QEMU's name
+	Accel   string `mapstructure:"accel" json:"accel"`     // "auto", "tcg" or "kvm"
+	Clock   string `mapstructure:"clock" json:"clock"`     // "virtual" or "host"
 }
 
 // Variant is a named deviation from Guest. Empty fields do not deviate.
 type Variant struct {
-	Name   string   `mapstructure:"name"`
-	Memory string   `mapstructure:"memory"`
-	CPUs   int      `mapstructure:"cpus"`
-	Clock  string   `mapstructure:"clock"`
-	Args   []string `mapstructure:"args"` // more kernel arguments
+	Name   string   `mapstructure:"name" json:"name"`
+	Memory string   `mapstructure:"memory" json:"memory"`
+	CPUs   int      `mapstructure:"cpus" json:"cpus"`
+	Clock  string   `mapstructure:"clock" json:"clock"`
+	Args   []string `mapstructure:"args" json:"args"` // more kernel arguments
 }
 
 // DefaultVariant is the name of the variant there is where none is written.
@@ -269,6 +269,9 @@ func (c *Config) GuestFor(v Variant) Guest {
 	}
 	return g
 }
+
+// Check says what keeps a machine from being run.
+func (g Guest) Check() error { return g.check(guestKey) }
 
 // check blames faults on the keys of the mapping at key.
 func (g Guest) check(key string) error {

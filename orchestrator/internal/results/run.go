@@ -1,6 +1,7 @@
 package results
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -23,14 +24,18 @@ const (
 
 // Plan is run.json: what a run set out to do, and when it ended.
 type Plan struct {
-	Schema    int            `json:"schema"`
-	Tool      string         `json:"tool"` // version of ctmatrix
-	Argv      []string       `json:"argv"`
-	Started   time.Time      `json:"started"`            // UTC
-	Finished  *time.Time     `json:"finished,omitempty"` // nil while the run is going on, and for ever where it was cut short
-	Selection Selection      `json:"selection"`
-	Cells     []Planned      `json:"cells"`
-	Probes    []observe.Head `json:"probes"` // the probes selected
+	Schema    int         `json:"schema"`
+	Tool      string      `json:"tool"` // version of ctmatrix
+	Argv      []string    `json:"argv"`
+	Started   time.Time   `json:"started"`            // UTC
+	Finished  *time.Time  `json:"finished,omitempty"` // nil while the run is going on, and for ever where it was cut short
+	Resumed   []time.Time `json:"resumed,omitempty"`  // UTC: when it was gone on with after it was cut short
+	Selection Selection   `json:"selection"`
+	// Conditions are those that all cells share; nil where an older ctmatrix
+	// wrote none down.
+	Conditions *Conditions    `json:"conditions,omitempty"`
+	Cells      []Planned      `json:"cells"`
+	Probes     []observe.Head `json:"probes"` // the probes selected
 }
 
 // Selection is what the user asked for, as it was asked.
@@ -40,6 +45,18 @@ type Selection struct {
 	Variants []string `json:"variants"`
 }
 
+// Conditions are what a run must be gone on with.
+type Conditions struct {
+	Agent   string  `json:"agent"` // SHA-256, hex
+	QEMU    string  `json:"qemu"`  // version
+	Build   string  `json:"build"` // what tells this build of QEMU from others
+	Seed    uint32  `json:"seed,omitempty"`
+	Shuffle *uint64 `json:"shuffle,omitempty"`
+	Fresh   bool    `json:"fresh,omitempty"` // a guest for each probe
+	Cold    bool    `json:"cold,omitempty"`  // every guest booted
+	Anew    bool    `json:"anew,omitempty"`  // measured also where the cache knows
+}
+
 // Planned is a cell before it ran. Of its kernel at least the ref is known.
 type Planned struct {
 	Dir     string `json:"dir"` // name of its directory; Create makes it up
@@ -47,6 +64,8 @@ type Planned struct {
 	Kernel  Kernel `json:"kernel"`
 	Variant string `json:"variant"`
 	Repeat  int    `json:"repeat,omitempty"` // as in Cell
+	// Spec is what runs the cell again, in the words of whoever runs cells.
+	Spec json.RawMessage `json:"spec,omitempty"`
 }
 
 // CellRows is a cell and the rows it recorded, sorted by name.
@@ -66,6 +85,9 @@ type Run struct {
 
 // ErrNotFound is the cause of Find's error where nothing answers to the name.
 var ErrNotFound = errors.New("no such run, cell or kernel")
+
+// ErrBusy is the cause where another process writes to a run directory.
+var ErrBusy = errors.New("another ctmatrix is running it")
 
 // FileError says which file of a run directory is wrong, where and why.
 type FileError struct {

@@ -26,13 +26,15 @@ const stamp = "20060102T150405Z"
 type Writer struct {
 	dir  string
 	plan Plan
+	lock *os.File // the directory, locked until Close
 }
 
 // Create makes root/name, or root/name-2 and so on where that is there, writes
 // the plan, and points root/latest at it. An empty name stands for the time at
 // which the plan was started. The plan's Schema and Dirs need not be set. From
 // then on the directory can be read, with every cell missing.
-func Create(root, name string, plan Plan) (*Writer, error) {
+// The caller closes the Writer.
+func Create(root, name string, plan Plan) (_ *Writer, err error) {
 	plan.Schema, plan.Started, plan.Finished = Schema, plan.Started.UTC(), nil
 	plan.Cells = slices.Clone(plan.Cells)
 	nameCells(plan.Cells)
@@ -47,12 +49,21 @@ func Create(root, name string, plan Plan) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create run directory: %w", err)
 	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			lock.Close() // the first error is the one to tell
+		}
+	}()
 	for _, c := range plan.Cells {
 		if err := os.Mkdir(filepath.Join(dir, c.Dir), 0o777); err != nil {
 			return nil, fmt.Errorf("create cell directory: %w", err)
 		}
 	}
-	w := &Writer{dir: dir, plan: plan}
+	w := &Writer{dir: dir, plan: plan, lock: lock}
 	if err := writeJSON(filepath.Join(dir, PlanFile), plan); err != nil {
 		return nil, err
 	}
@@ -158,13 +169,20 @@ func encodeRows(rows []observe.Row) ([]byte, error) {
 
 // Console opens console.log of the i-th cell anew. What is written is in the
 // file at once. The caller closes it.
-func (w *Writer) Console(i int) (io.WriteCloser, error) { return w.log(i, ConsoleFile) }
+func (w *Writer) Console(i int) (io.WriteCloser, error) { return w.log(i, ConsoleFile, os.O_TRUNC) }
+
+// MoreConsole is Console behind what is there already.
+func (w *Writer) MoreConsole(i int) (io.WriteCloser, error) {
+	return w.log(i, ConsoleFile, os.O_APPEND)
+}
 
 // KernelLog opens kernel.log of the i-th cell, like Console.
-func (w *Writer) KernelLog(i int) (io.WriteCloser, error) { return w.log(i, KernelLogFile) }
+func (w *Writer) KernelLog(i int) (io.WriteCloser, error) {
+	return w.log(i, KernelLogFile, os.O_TRUNC)
+}
 
-func (w *Writer) log(i int, name string) (io.WriteCloser, error) {
-	f, err := os.Create(filepath.Join(w.CellDir(i), name))
+func (w *Writer) log(i int, name string, how int) (io.WriteCloser, error) {
+	f, err := os.OpenFile(filepath.Join(w.CellDir(i), name), os.O_WRONLY|os.O_CREATE|how, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("create log: %w", err)
 	}

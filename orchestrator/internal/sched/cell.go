@@ -62,11 +62,7 @@ func (s *Scheduler) phases(ctx context.Context, i int, c *collector, spec Cell) 
 		return failed(ctx, err)
 	}
 	id := s.identify(c.cell, spec, machine)
-	var before []byte
-	if s.keeps(spec) {
-		before = s.recall(c, id)
-	}
-	console, err := s.Out.Console(i)
+	console, err := s.recall(i, c, spec, id)
 	if err != nil {
 		return failed(ctx, err)
 	}
@@ -77,12 +73,21 @@ func (s *Scheduler) phases(ctx context.Context, i int, c *collector, spec Cell) 
 	}
 	defer klog.Close()
 	c.klog = klog
-	if err := c.tellRecalled(console, before); err != nil {
+	if err := c.tellRecalled(); err != nil {
 		return failed(ctx, err)
 	}
-	if len(c.notEnded(c.selected)) == 0 {
-		return results.CellOK, ""
+	outcome, reason := c.standing()
+	if len(c.notEnded(c.selected)) > 0 {
+		outcome, reason = s.boot(ctx, i, c, spec, k, console)
 	}
+	if outcome == results.CellOK && s.keeps(spec) && len(c.cell.FromCache()) < len(c.cell.Probes) {
+		s.remember(ctx, i, c, id)
+	}
+	return outcome, reason
+}
+
+// boot runs the probes that have not ended, when it is the cell's turn.
+func (s *Scheduler) boot(ctx context.Context, i int, c *collector, spec Cell, k *kernel.Kernel, console io.Writer) (results.CellOutcome, string) {
 	if err := s.take(ctx); err != nil {
 		return failed(ctx, err)
 	}
@@ -93,14 +98,10 @@ func (s *Scheduler) phases(ctx context.Context, i int, c *collector, spec Cell) 
 	if err != nil {
 		return failed(ctx, err)
 	}
-	outcome, reason := s.guests(ctx, i, c, Image{
+	return s.guests(ctx, i, c, Image{
 		Kernel: k.Image, Digest: k.Digest, Layers: layers, Machine: spec.Guest, Args: spec.Variant.Args,
 		Console: console, Again: c.recalled > 0,
 	})
-	if outcome == results.CellOK && s.keeps(spec) {
-		s.remember(ctx, i, c, id)
-	}
-	return outcome, reason
 }
 
 func failed(ctx context.Context, err error) (results.CellOutcome, string) {
@@ -117,8 +118,8 @@ const mostCrashes = 3
 // guests runs the suite: in one guest, or in one for each probe. A kernel that
 // crashes ends the probe it crashed in; the next guest goes on behind it.
 func (s *Scheduler) guests(ctx context.Context, i int, c *collector, image Image) (results.CellOutcome, string) {
-	outcome, reason := results.CellOK, ""
-	crashes := 0
+	outcome, reason := c.standing()
+	crashes := c.crashes()
 	for _, batch := range s.batches(c.notEnded(c.selected)) {
 		for len(batch) > 0 {
 			began := len(c.cell.Probes)
@@ -127,6 +128,9 @@ func (s *Scheduler) guests(ctx context.Context, i int, c *collector, image Image
 			image.Again = true
 			if end == results.CellOK {
 				break
+			}
+			if end == results.CellMissing {
+				return end, why // interrupted: the rest is still to be run, whatever crashed before
 			}
 			if outcome == results.CellOK {
 				outcome, reason = end, why
@@ -290,13 +294,17 @@ func (b *bounded) Write(p []byte) (int, error) {
 // step notes how long a phase that began at a time has taken, over all guests of
 // the cell.
 func step(cell *results.Cell, name string, began time.Time) {
+	addStep(cell, name, time.Since(began))
+}
+
+func addStep(cell *results.Cell, name string, elapsed time.Duration) {
 	for i := range cell.Steps {
 		if s := &cell.Steps[i]; s.Name == name {
-			s.Elapsed += time.Since(began)
+			s.Elapsed += elapsed
 			return
 		}
 	}
-	cell.Steps = append(cell.Steps, results.Step{Name: name, Elapsed: time.Since(began)})
+	cell.Steps = append(cell.Steps, results.Step{Name: name, Elapsed: elapsed})
 }
 
 func (s *Scheduler) fetch(ctx context.Context, cell *results.Cell, cand kernel.Candidate) (*kernel.Kernel, error) {

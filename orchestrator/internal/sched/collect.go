@@ -67,13 +67,10 @@ func (c *collector) tellLog(probe string, l observe.Log) error {
 	return err
 }
 
-// tellRecalled writes to the logs what they would hold of the probes that have
+// tellRecalled writes to kernel.log what it would hold of the probes that have
 // ended already, in the order in which they were to run.
-func (c *collector) tellRecalled(console io.Writer, before []byte) error {
+func (c *collector) tellRecalled() error {
 	c.recalled = len(c.cell.Probes)
-	if _, err := console.Write(before); err != nil {
-		return fmt.Errorf("write the console: %w", err)
-	}
 	for _, name := range c.selected {
 		i := slices.IndexFunc(c.cell.Probes, func(p results.Probe) bool { return p.Name == name })
 		if i < 0 {
@@ -122,6 +119,27 @@ func (c *collector) end(e *observe.End) {
 	c.cell.Probes = append(c.cell.Probes, *c.open)
 	c.open, c.opened = nil, nil
 	c.saved()
+}
+
+// standing is how the cell stands by the probes that have ended.
+func (c *collector) standing() (results.CellOutcome, string) {
+	for _, p := range c.cell.Probes {
+		if p.Outcome == observe.Crashed {
+			return results.CellCrashed, p.Reason
+		}
+	}
+	return results.CellOK, ""
+}
+
+// crashes are the probes that the kernel died in.
+func (c *collector) crashes() int {
+	n := 0
+	for _, p := range c.cell.Probes {
+		if p.Outcome == observe.Crashed {
+			n++
+		}
+	}
+	return n
 }
 
 // endOpen says what became of the probe that did not end, if there is one.

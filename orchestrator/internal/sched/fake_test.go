@@ -59,6 +59,8 @@ func (f *fakes) Describe(context.Context, matrix.Guest) (Machine, error) {
 	return Machine{QEMU: "7.2", Machine: "q35", Accel: "tcg", Args: []string{"-m", "256M"}}, nil
 }
 
+func (f *fakes) Build() (string, string) { return "7.2", "a build" }
+
 func (f *fakes) Boot(_ context.Context, image Image) (Guest, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -225,18 +227,19 @@ func newRig(t *testing.T, scripts map[string]script) *rig {
 		versions = append(versions, v)
 	}
 	slices.Sort(versions)
-	var plan results.Plan
 	for _, v := range versions {
 		spec := Cell{
 			Kernel:  kernel.Candidate{Ref: "fake:" + v, Version: v, Upstream: v, Release: v + "-cloud"},
 			Variant: matrix.Variant{Name: "default"},
-			Guest:   matrix.Guest{Memory: "256M", CPUs: 1, Clock: "virtual"},
+			Guest:   matrix.Guest{Memory: "256M", CPUs: 1, Machine: "auto", Accel: "auto", Clock: "virtual"},
 		}
 		r.cells = append(r.cells, spec)
-		c := Planned(spec)
-		plan.Cells = append(plan.Cells, results.Planned{Kernel: c.Kernel, Variant: c.Variant})
 	}
-	w, err := results.Create(t.TempDir(), "run", plan)
+	planned, err := Plan(r.cells)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := results.Create(t.TempDir(), "run", results.Plan{Cells: planned})
 	if err != nil {
 		t.Fatal(err)
 	}

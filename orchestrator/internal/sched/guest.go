@@ -27,6 +27,9 @@ type Booter interface {
 	// Describe says what guests of a machine run on, as far as it is known
 	// before one is started.
 	Describe(ctx context.Context, machine matrix.Guest) (Machine, error)
+	// Build says which version of what starts guests, and what tells this build
+	// of it from others.
+	Build() (version, build string)
 }
 
 // Machine is what guests run on.

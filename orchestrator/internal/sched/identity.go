@@ -6,21 +6,25 @@ import (
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
 
+// Identity is that of a cell whose kernel has a digest, on a machine.
+func (s *Scheduler) Identity(digest string, spec Cell, m Machine) results.Identity {
+	return results.Identity{
+		Schema: results.Schema, Protocol: observe.Protocol, Kernel: digest, Agent: agentbin.Digest(s.Agent),
+		QEMU: m.QEMU, Build: m.Build, Machine: m.Machine, Accel: m.Accel,
+		Clock: spec.Guest.Clock, CPUs: spec.Guest.CPUs, Memory: spec.Guest.Memory,
+		Seed: m.Seed, Args: m.Args, KernelArgs: spec.Variant.Args,
+		Restored: m.Restored, Shuffle: s.Shuffle, Fresh: s.FreshGuest,
+	}
+}
+
 // identify fills in the machine and the cell's id, and returns what the id stands
 // for.
 func (s *Scheduler) identify(cell *results.Cell, spec Cell, m Machine) results.Identity {
-	cell.Guest = results.Guest{
-		QEMU: m.QEMU, Machine: m.Machine, Accel: m.Accel, Clock: spec.Guest.Clock,
-		CPUs: spec.Guest.CPUs, Memory: spec.Guest.Memory, Agent: agentbin.Digest(s.Agent),
-		Restored: m.Restored, Fresh: s.FreshGuest, Seed: m.Seed, Shuffle: s.Shuffle,
-	}
-	g := cell.Guest
-	id := results.Identity{
-		Schema: results.Schema, Protocol: observe.Protocol, Kernel: cell.Kernel.Digest, Agent: g.Agent,
-		QEMU: g.QEMU, Build: m.Build, Machine: g.Machine, Accel: g.Accel, Clock: g.Clock, CPUs: g.CPUs, Memory: g.Memory,
-		Seed: g.Seed, Args: m.Args, KernelArgs: spec.Variant.Args,
-		Restored: g.Restored, Shuffle: g.Shuffle, Fresh: g.Fresh,
-	}
+	id := s.Identity(cell.Kernel.Digest, spec, m)
 	cell.ID = id.ID()
+	cell.Guest = results.Guest{
+		QEMU: id.QEMU, Machine: id.Machine, Accel: id.Accel, Clock: id.Clock, CPUs: id.CPUs, Memory: id.Memory,
+		Agent: id.Agent, Restored: id.Restored, Fresh: id.Fresh, Seed: id.Seed, Shuffle: id.Shuffle,
+	}
 	return id
 }

@@ -63,6 +63,7 @@ var sources = []struct {
 		of: func(_ *rig, s *Cell, _ *results.Cell, _ *Machine) any { return s },
 		not: map[string]string{
 			"Kernel": "its digest is in results.Kernel", "Variant": "below", "Guest": "below", "Repeat": "never kept",
+			"Before": "held to the id",
 		},
 	}, {
 		of:     func(_ *rig, s *Cell, _ *results.Cell, _ *Machine) any { return &s.Guest },

@@ -119,6 +119,9 @@ func (q *QEMU) Describe(ctx context.Context, g matrix.Guest) (Machine, error) {
 	return m, nil
 }
 
+// Build implements Booter.
+func (q *QEMU) Build() (version, build string) { return q.version, q.build }
+
 // accel chooses what executes guest code. A virtual clock needs emulation.
 func (q *QEMU) accel(ctx context.Context, g matrix.Guest) (vm.Accel, error) {
 	switch {

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,12 +33,31 @@ func (s *Scheduler) keeps(spec Cell) bool {
 	return s.Cells != nil && spec.Repeat == 0 && spec.Guest.Clock == string(vm.Virtual)
 }
 
-// recall takes what was recorded of the cell before from the cache. It returns
-// the console of that, nil where there was nothing.
-func (s *Scheduler) recall(c *collector, id results.Identity) []byte {
-	if s.Anew {
-		return nil
+// recall takes what is known of the cell from before: what it had come to when
+// the run was cut short, and of the rest what the cache has. It returns the
+// console, which goes on where that of the former ended.
+func (s *Scheduler) recall(i int, c *collector, spec Cell, id results.Identity) (io.WriteCloser, error) {
+	kept := c.keep(spec.Before)
+	var known *results.Known
+	if s.keeps(spec) && !s.Anew {
+		known = s.known(c, id)
 	}
+	if kept {
+		return s.Out.MoreConsole(i)
+	}
+	console, err := s.Out.Console(i)
+	if err != nil || known == nil {
+		return console, err
+	}
+	if _, err := console.Write(known.Console); err != nil {
+		return nil, errors.Join(fmt.Errorf("write the console: %w", err), console.Close())
+	}
+	return console, nil
+}
+
+// known takes what the cache has of the probes that have not ended, and returns
+// it.
+func (s *Scheduler) known(c *collector, id results.Identity) *results.Known {
 	defer step(c.cell, "cache", time.Now())
 	known, err := s.Cells.Get(id)
 	if err != nil {
@@ -46,14 +66,16 @@ func (s *Scheduler) recall(c *collector, id results.Identity) []byte {
 	if known == nil {
 		return nil
 	}
-	// Probes that are not asked for, or have ended already, are left out.
 	of := known.Of(c.notEnded(c.selected))
 	if len(of.Cell.Probes) == 0 {
 		return nil
 	}
-	c.cell.Modules, c.cell.Cached, c.cell.Guest.Args = of.Cell.Modules, of.Cell.Cached, of.Cell.Guest.Args
+	if c.cell.Modules == nil {
+		c.cell.Modules, c.cell.Guest.Args = of.Cell.Modules, of.Cell.Guest.Args
+	}
+	c.cell.Cached = append(c.cell.Cached, of.Cell.Cached...)
 	c.cell.Probes, c.rows = append(c.cell.Probes, of.Cell.Probes...), append(c.rows, of.Rows...)
-	return known.Console
+	return known
 }
 
 // remember puts what a cell that ended well recorded into the cache. That it cannot be put there

@@ -17,10 +17,14 @@ import (
 
 // Cell is a kernel under a variant, before it runs.
 type Cell struct {
-	Kernel  kernel.Candidate
-	Variant matrix.Variant
-	Guest   matrix.Guest // the variant's machine
-	Repeat  int          // which of several runs of the same, from 1; 0 where there is one
+	Kernel  kernel.Candidate `json:"kernel"`
+	Variant matrix.Variant   `json:"variant"`
+	Guest   matrix.Guest     `json:"guest"`            // the variant's machine
+	Repeat  int              `json:"repeat,omitempty"` // which of several runs of the same, from 1; 0 where there is one
+
+	// Before is what the cell had come to when its run was cut short; nil where
+	// the run is a new one.
+	Before *results.CellRows `json:"-"`
 
 	turn func() // called when it has a place among the jobs
 }
@@ -36,7 +40,8 @@ type Recorder = *results.Writer
 // Progress is told of what goes on. It is called from several goroutines.
 type Progress interface {
 	// State says that the i-th cell now "waits", "boots", "runs", or has ended
-	// in one of the words of results.CellOutcome.
+	// in one of the words of results.CellOutcome, or had ended before the run was
+	// gone on with: "kept".
 	State(i int, cell results.Cell, state string)
 }
 
@@ -83,11 +88,15 @@ func (s *Scheduler) Run(ctx context.Context, cells []Cell) error {
 	var group multierror.Group
 	for i, spec := range cells {
 		group.Go(func() error {
+			spec.turn = sync.OnceFunc(func() { order.turn(spec.Repeat) })
+			defer spec.turn()
+			if spec.Ended() {
+				s.Progress.State(i, spec.Before.Cell, "kept")
+				return nil
+			}
 			cell := Planned(spec)
 			s.Progress.State(i, cell, "waits")
 			order.wait(ctx, spec.Repeat)
-			spec.turn = sync.OnceFunc(func() { order.turn(spec.Repeat) })
-			defer spec.turn()
 			err := s.run(ctx, i, &cell, spec)
 			s.Progress.State(i, cell, string(cell.Outcome))
 			return err
