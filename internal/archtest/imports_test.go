@@ -32,7 +32,7 @@ var layers = [][]string{
 
 	{"orchestrator/internal/vm", "orchestrator/internal/remote", "orchestrator/internal/matrix",
 		"orchestrator/internal/agentbin", "orchestrator/internal/results"},
-	{"orchestrator/internal/remote/remotetest"},
+	{"orchestrator/internal/remote/remotetest", "orchestrator/internal/notes"},
 	{"orchestrator/internal/table", "orchestrator/internal/sched"},
 	{"orchestrator/internal/render"},
 	{"orchestrator/internal/cli"},
@@ -56,7 +56,8 @@ var may = []struct {
 	{"orchestrator/internal/remote", []string{"guest/observe"}},
 	{"orchestrator/internal/agentbin", []string{"guest/observe"}},
 	{"orchestrator/internal/results", []string{"guest/observe"}},
-	{"orchestrator/internal/table", []string{"guest/observe", "orchestrator/internal/results"}},
+	{"orchestrator/internal/notes", []string{"orchestrator/internal/results"}},
+	{"orchestrator/internal/table", []string{"guest/observe", "orchestrator/internal/results", "orchestrator/internal/notes"}},
 	{"orchestrator/internal/render", []string{"guest/observe", "orchestrator/internal/results", "orchestrator/internal/table"}},
 	{"orchestrator/", []string{"guest/observe", "images/", "orchestrator/"}},
 }
@@ -68,7 +69,7 @@ var homes = []struct {
 	home []string
 }{
 	{"github.com/spf13/viper", []string{"orchestrator/internal/matrix"}},
-	{"go.yaml.in/yaml/v3", []string{"orchestrator/internal/matrix"}},
+	{"go.yaml.in/yaml/v3", []string{"orchestrator/internal/matrix", "orchestrator/internal/notes"}},
 	{"github.com/go-viper/mapstructure/v2", []string{"orchestrator/internal/matrix"}},
 	{"github.com/spf13/cobra", []string{"orchestrator/internal/cli"}},
 	{"github.com/spf13/pflag", []string{"orchestrator/internal/cli"}},

@@ -18,11 +18,7 @@ func (a *app) diffCommand() *cobra.Command {
   ctmatrix diff debian:5.10 debian:6.1`,
 		Args: a.args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.settings(cmd)
-			if err != nil {
-				return err
-			}
-			b, err := book(c)
+			b, err := a.book(cmd)
 			if err != nil {
 				return err
 			}

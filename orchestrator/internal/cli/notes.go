@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/notes"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
 )
@@ -18,7 +17,11 @@ func (a *app) notesFlag(cmd *cobra.Command) {
 }
 
 // book reads the notes that the settings name.
-func book(c *matrix.Config) (table.Book, error) {
+func (a *app) book(cmd *cobra.Command) (table.Book, error) {
+	c, err := a.settings(cmd)
+	if err != nil {
+		return table.Book{}, err
+	}
 	b := table.Book{Day: time.Now()}
 	for _, name := range c.Notes {
 		list, err := readNotes(name)

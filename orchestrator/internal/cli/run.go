@@ -96,11 +96,7 @@ const defaultOut = "runs"
 // run is a run from the settings to the table.
 func (a *app) run(cmd *cobra.Command, flags runFlags) error {
 	started := time.Now()
-	c, err := a.settings(cmd)
-	if err != nil {
-		return err
-	}
-	b, err := book(c)
+	b, err := a.book(cmd)
 	if err != nil {
 		return err
 	}

@@ -63,11 +63,7 @@ that do; 1 some differ; 2 something could not be compared.`,
 
 // history is the table of one or several runs.
 func (a *app) history(cmd *cobra.Command, root string, names []string) (*table.Table, error) {
-	c, err := a.settings(cmd)
-	if err != nil {
-		return nil, err
-	}
-	b, err := book(c)
+	b, err := a.book(cmd)
 	if err != nil {
 		return nil, err
 	}
