@@ -52,6 +52,71 @@ func staleOf(b *table.Book, list []table.Stale) []Stale {
 // explainedTitle stands above the changes that notes cover.
 const explainedTitle = "explained by notes"
 
+// cause is changes that the same notes explain, by where they lie.
+type cause struct {
+	notes  string
+	places []place
+}
+
+type place struct {
+	where   string
+	changes []table.Change
+}
+
+// causes gathers explained changes, in order of appearance.
+func (r *report) causes(groups []table.Group) []*cause {
+	var out []*cause
+	for _, g := range groups {
+		notes, where := r.notesText(g.Changes[0]), strings.Join(r.boundaryNames(g.Boundaries), "; ")
+		at := slices.IndexFunc(out, func(c *cause) bool { return c.notes == notes })
+		if at < 0 {
+			at = len(out)
+			out = append(out, &cause{notes: notes})
+		}
+		c := out[at]
+		if n := len(c.places); n == 0 || c.places[n-1].where != where {
+			c.places = append(c.places, place{where: where})
+		}
+		last := &c.places[len(c.places)-1]
+		last.changes = append(last.changes, g.Changes...)
+	}
+	return out
+}
+
+// explained writes the changes that notes cover: a line for each row, below what
+// the notes say.
+func (r *report) explained(groups []table.Group) {
+	if len(groups) == 0 {
+		return
+	}
+	r.heading(explainedTitle)
+	for _, c := range r.causes(groups) {
+		r.p.blank()
+		r.p.para(2, plain, c.notes)
+		for _, pl := range c.places {
+			r.p.para(2, boundary, pl.where)
+			r.steps(pl.changes)
+		}
+	}
+}
+
+// steps writes changes in short: from what to what where there is one boundary,
+// else along the history.
+func (r *report) steps(changes []table.Change) {
+	g := grid{indent: 4}
+	for _, c := range changes {
+		if l := r.t.Line(c.Row); len(l.Values) > 2 || len(c.Boundaries) > 1 {
+			r.p.track(4, span{plain, c.Row.Name}, r.track(l))
+			continue
+		}
+		b := c.Boundaries[0]
+		g.add(span{plain, c.Row.Name}, span{plain, valueText(c.Row.Values[b.From]) + " → " + valueText(c.Row.Values[b.To])})
+	}
+	if len(g.rows) > 0 {
+		g.write(r.p)
+	}
+}
+
 func (pg *page) heading(text string) {
 	pg.p.blank()
 	pg.p.line(span{strong, text})
@@ -79,20 +144,22 @@ func reasons(b *table.Book, list []int) string {
 	return strings.Join(out, "; ")
 }
 
-// explainedText tells what notes say of a change: of all of it, or of which
-// boundaries.
-func (r *report) explainedText(c table.Change) string {
+// notesText tells what notes say of a change.
+func (r *report) notesText(c table.Change) string {
 	var all []int
 	for _, b := range c.Boundaries {
 		all = append(all, b.Notes...)
 	}
 	slices.Sort(all)
-	all = slices.Compact(all)
-	if len(all) == 0 {
+	return reasons(&r.t.Book, slices.Compact(all))
+}
+
+// partText tells which boundaries of a change notes leave open, where they cover
+// others.
+func (r *report) partText(c table.Change) string {
+	text := r.notesText(c)
+	if text == "" || c.Explained() {
 		return ""
-	}
-	if c.Explained() {
-		return "explained: " + reasons(&r.t.Book, all)
 	}
 	var open []table.Boundary
 	for _, b := range c.Boundaries {
@@ -100,7 +167,7 @@ func (r *report) explainedText(c table.Change) string {
 			open = append(open, b)
 		}
 	}
-	return "explained, but for " + strings.Join(r.boundaryNames(open), ", ") + ": " + reasons(&r.t.Book, all)
+	return "explained, but for " + strings.Join(r.boundaryNames(open), ", ") + ": " + text
 }
 
 // splitGroups returns the changes that notes leave open, and those that they

@@ -33,10 +33,7 @@ func Text(w io.Writer, t *table.Table, s Summary, o Options) error {
 	r.clocks()
 	open, explained := splitGroups(groups)
 	r.blocks(r.items(open))
-	if len(explained) > 0 {
-		r.heading(explainedTitle)
-		r.blocks(r.items(explained))
-	}
+	r.explained(explained)
 	r.verdict(groups, residue)
 	r.unstable(residue.Unstable)
 	r.residue(residue)

@@ -38,7 +38,7 @@ func (r *report) items(groups []table.Group) []item {
 		}
 		for _, c := range g.Changes {
 			it := item{probe: g.Probe, label: rowLabel(c.Row), look: l}
-			it.look.note = joinNotes(r.skippedText(c), r.explainedText(c))
+			it.look.note = joinNotes(r.skippedText(c), r.partText(c))
 			if c.Whole() {
 				it.look.rank = 0
 			}

@@ -82,11 +82,12 @@ func (t *Table) Stale() []Stale {
 	})
 }
 
-// alone reports whether a note, and no other that speaks of the row, tells two
-// kernels apart. What two changes do may come to nothing.
+// alone reports whether a note tells two kernels apart, and no other speaks of
+// the row. What two changes do to a row may come to nothing, and the later may
+// hide the earlier.
 func (b *Book) alone(note int, row string, x, y results.Kernel) bool {
 	for i := range b.Notes {
-		if n := &b.Notes[i]; i != note && n.Speaks(row) && n.Apart(x, y) {
+		if i != note && b.Notes[i].Speaks(row) {
 			return false
 		}
 	}

@@ -104,7 +104,7 @@ func TestNotesOfADifference(t *testing.T) {
 		"the same kernel":  {"6.1.1-1=1", "6.1.1-1=2", []string{"a/b mainline:6.5"}, "explained 0, open 1, stale 0"},
 		"one of two pairs": {"6.1.1-1=1 6.12.1-1=1", "6.1.9-1=2 6.12.9-1=2", []string{"a/b 6.1:6.1.5"}, "explained 0, open 1, stale 0"},
 		"both":             {"6.1.1-1=1 6.12.1-1=1", "6.1.9-1=2 6.12.9-1=2", []string{"a/b 6.1:6.1.5,6.12:6.12.9"}, "explained 1, open 0, stale 0"},
-		"stale":            {"6.1.1-1=1", "6.12.1-1=1", []string{"a/b mainline:6.5", "a/b mainline:6.16"}, "explained 0, open 0, stale 1"},
+		"stale":            {"6.1.1-1=1", "6.12.1-1=1", []string{"a/b mainline:6.5", "a/c mainline:6.16"}, "explained 0, open 0, stale 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := New(run(c.b), nil)
