@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// mounts are made before anything else, in order.
+// mounts are made before anything else, in order. A kernel may be built without
+// debugfs, and without pseudo-terminals, which only a person at a shell misses.
 var mounts = []struct {
 	source, target, fstype string
 	flags                  uintptr
@@ -44,6 +47,15 @@ const aDay = "86400000" // in milliseconds
 // setup turns the bare kernel into a system in which programs can run.
 func setup() error {
 	for _, m := range mounts {
+		if m.fstype == "debugfs" || m.fstype == "devpts" {
+			known, err := os.ReadFile("/proc/filesystems")
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(strings.Fields(string(known)), m.fstype) {
+				continue
+			}
+		}
 		if err := os.MkdirAll(m.target, 0o755); err != nil {
 			return err
 		}

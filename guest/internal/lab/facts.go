@@ -2,6 +2,7 @@ package lab
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -205,6 +206,9 @@ func (w *Witness) readRoutes(s *State) error {
 func (w *Witness) readRules(s *State) error {
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		rules, err := w.route.RuleList(family)
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			continue // built without IP_MULTIPLE_TABLES
+		}
 		if err != nil {
 			return fmt.Errorf("list routing rules: %w", err)
 		}
