@@ -83,11 +83,10 @@ func (s *debian) List(ctx context.Context) ([]Candidate, error) {
 // Resolve implements Source.
 func (s *debian) Resolve(ctx context.Context, ref Ref) ([]Candidate, error) {
 	if sel, err := parseSelector(ref.Value); err == nil && sel.kind == selectPool {
-		c, err := s.poolCandidate(sel, ref)
-		if err != nil {
-			return nil, err
+		if !s.o.AllowUnverified {
+			return nil, fmt.Errorf("%s: a file of the pool is %w; --allow-unverified takes it", ref, ErrUnverified)
 		}
-		return []Candidate{c}, nil
+		return []Candidate{s.poolCandidate(sel, ref)}, nil
 	}
 	x, err := s.index(ctx, ref.Arch)
 	if err != nil {
@@ -368,10 +367,7 @@ func unpackPackage(t *tree, name string) ([]byte, error) {
 
 // poolCandidate is a kernel that is too old for any index: named by what its
 // file in the pool is called, "6.1.0-37_6.1.140-1".
-func (s *debian) poolCandidate(sel selector, ref Ref) (Candidate, error) {
-	if !s.o.AllowUnverified {
-		return Candidate{}, fmt.Errorf("%s: a file of the pool is %w; --allow-unverified takes it", ref, ErrUnverified)
-	}
+func (s *debian) poolCandidate(sel selector, ref Ref) Candidate {
 	upstream, series, _ := versionParts(sel.value) // parseSelector has checked it
 	release := sel.release
 	if end := "-" + suffix(ref.Flavour, ref.Arch); !strings.HasSuffix(release, end) {
@@ -380,14 +376,11 @@ func (s *debian) poolCandidate(sel selector, ref Ref) (Candidate, error) {
 	return Candidate{
 		Ref: ref.String(), Source: SchemeDebian, Version: sel.value, Upstream: upstream, Series: series,
 		Release: release, Flavour: ref.Flavour, Arch: ref.Arch,
-	}, nil
+	}
 }
 
 func (s *debian) poolBuild(sel selector, ref Ref) (build, error) {
-	c, err := s.poolCandidate(sel, ref)
-	if err != nil {
-		return build{}, err
-	}
+	c := s.poolCandidate(sel, ref)
 	m, err := s.mirrors()
 	if err != nil {
 		return build{}, err

@@ -6,6 +6,7 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -162,21 +163,26 @@ func (c *Catalog) Source(scheme string) Source { return c.sources[scheme] }
 // Resolve returns the candidates that a ref names, oldest first: at least one,
 // or an error of one line that says what there is instead.
 func (c *Catalog) Resolve(ctx context.Context, ref string) ([]Candidate, error) {
-	r, err := ParseRef(ref)
+	r, s, err := c.parse(ref)
 	if err != nil {
 		return nil, err
 	}
-	if r.Flavour == "" {
-		r.Flavour = c.flavour
+	return s.Resolve(ctx, r)
+}
+
+// parse parses a ref, adds the defaults and finds its source.
+func (c *Catalog) parse(ref string) (Ref, Source, error) {
+	r, err := ParseRef(ref)
+	if err != nil {
+		return r, nil, err
 	}
-	if r.Arch == "" {
-		r.Arch = c.arch
-	}
+	r.Flavour = cmp.Or(r.Flavour, c.flavour)
+	r.Arch = cmp.Or(r.Arch, c.arch)
 	s := c.sources[r.Scheme]
 	if s == nil {
-		return nil, fmt.Errorf("%w %q: no source for scheme %q", ErrBadRef, ref, r.Scheme)
+		return r, nil, fmt.Errorf("%w %q: no source for scheme %q", ErrBadRef, ref, r.Scheme)
 	}
-	return s.Resolve(ctx, r)
+	return r, s, nil
 }
 
 // Fetch makes a candidate's files available.

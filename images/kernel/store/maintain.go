@@ -2,11 +2,8 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,7 +15,7 @@ import (
 
 // List returns the whole entries, by digest.
 func (s *Store) List() ([]*Entry, error) {
-	names, err := readNames(filepath.Join(s.dir, "kernels"))
+	names, err := s.Digests()
 	if err != nil {
 		return nil, err
 	}
@@ -31,52 +28,24 @@ func (s *Store) List() ([]*Entry, error) {
 	return out, nil
 }
 
-// Verify reads all files of an entry and compares their SHA256.
-func (s *Store) Verify(ctx context.Context, digest string) error {
-	e, err := s.open(digest)
-	if err != nil {
-		return err
-	}
-	for _, f := range e.Files {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		sum, err := HashFile(filepath.Join(e.Dir, filepath.FromSlash(f.Name)))
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-		if sum != f.SHA256 {
-			return fmt.Errorf("%w: %s/%s has changed", ErrDamaged, e.Dir, f.Name)
-		}
-	}
-	return nil
-}
-
 // GC removes the entries that nobody asked for since a time, entries that are
 // damaged, documents as old, and what interrupted processes left in tmp more
 // than a day ago. It returns the digests of the removed entries and the bytes
 // they took. An entry asked for just before may be in use: leave some hours.
 func (s *Store) GC(ctx context.Context, unusedSince time.Time) (removed []string, freed int64, err error) {
-	dir := filepath.Join(s.dir, "kernels")
-	names, err := readNames(dir)
+	stale, err := s.Stale(unusedSince)
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, n := range names {
+	for _, e := range stale {
 		if err := ctx.Err(); err != nil {
 			return removed, freed, err
 		}
-		e, err := s.open(n)
-		if err == nil && !e.Used.Before(unusedSince) {
-			continue
-		}
-		if err := s.remove(filepath.Join(dir, n)); err != nil {
+		if err := s.Remove(e.Digest); err != nil {
 			return removed, freed, err
 		}
-		removed = append(removed, n)
-		if e != nil {
-			freed += e.Size()
-		}
+		removed = append(removed, e.Digest)
+		freed += e.Size()
 	}
 	if err := s.sweepKeys(); err != nil {
 		return removed, freed, err
@@ -87,12 +56,32 @@ func (s *Store) GC(ctx context.Context, unusedSince time.Time) (removed []string
 	return removed, freed, s.sweepTmp(time.Now().Add(-24 * time.Hour))
 }
 
+// Stale returns the entries that GC would remove. Of one that is damaged no
+// more is known than its digest.
+func (s *Store) Stale(unusedSince time.Time) ([]*Entry, error) {
+	names, err := s.Digests()
+	if err != nil {
+		return nil, err
+	}
+	var out []*Entry
+	for _, n := range names {
+		e, err := s.open(n)
+		if err != nil {
+			e = &Entry{Digest: n, Dir: s.path(n)}
+		}
+		if e.Used.Before(unusedSince) {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
 // Remove removes an entry, if it is there. Whoever has its files open keeps them.
 func (s *Store) Remove(digest string) error {
 	if !plainName.MatchString(digest) {
 		return fmt.Errorf("remove store entry %q: not a plain name", digest)
 	}
-	return s.remove(filepath.Join(s.dir, "kernels", digest))
+	return s.remove(s.path(digest))
 }
 
 // Trim removes entries until their files take no more than a number of bytes,
@@ -210,18 +199,4 @@ func readNames(dir string) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
-}
-
-// HashFile is the SHA-256 of a file's content, in hex.
-func HashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close() // only read
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -110,6 +110,17 @@ var plainName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._+~-]{0,127}$`)
 // Get returns the entry that key stands for, or nil where there is none or it
 // is not whole. Sizes are compared, content is not: see Verify.
 func (s *Store) Get(key string) *Entry {
+	e := s.Peek(key)
+	if e == nil {
+		return nil
+	}
+	// For GC. In a cache that may only be read there is none to fear.
+	_ = os.Chtimes(filepath.Join(e.Dir, manifestName), time.Time{}, time.Now())
+	return e
+}
+
+// Peek is Get for those who only look: the entry does not count as used.
+func (s *Store) Peek(key string) *Entry {
 	if !plainName.MatchString(key) {
 		return nil
 	}
@@ -121,8 +132,6 @@ func (s *Store) Get(key string) *Entry {
 	if err != nil {
 		return nil
 	}
-	// For GC. In a cache that may only be read there is none to fear.
-	_ = os.Chtimes(filepath.Join(e.Dir, manifestName), time.Time{}, time.Now())
 	return e
 }
 
@@ -211,7 +220,7 @@ func (s *Store) publish(dir, digest string) error {
 			return err
 		}
 	}
-	dst := filepath.Join(s.dir, "kernels", digest)
+	dst := s.path(digest)
 	if _, err := s.open(digest); err == nil {
 		return nil
 	}
@@ -243,7 +252,28 @@ func (s *Store) open(digest string) (*Entry, error) {
 	if !plainName.MatchString(digest) {
 		return nil, fmt.Errorf("%w: named %q", ErrDamaged, digest)
 	}
-	dir := filepath.Join(s.dir, "kernels", digest)
+	dir := s.path(digest)
+	e, err := readManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	if e.Digest != digest {
+		return nil, fmt.Errorf("%w: %s holds the manifest of %s", ErrDamaged, dir, e.Digest)
+	}
+	for _, f := range e.Files {
+		info, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(f.Name)))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		if !info.Mode().IsRegular() || info.Size() != f.Size {
+			return nil, fmt.Errorf("%w: %s/%s has %d bytes, want %d", ErrDamaged, dir, f.Name, info.Size(), f.Size)
+		}
+	}
+	return e, nil
+}
+
+// readManifest reads what an entry was filled with, and when it was used last.
+func readManifest(dir string) (*Entry, error) {
 	data, err := os.ReadFile(filepath.Join(dir, manifestName))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -252,19 +282,9 @@ func (s *Store) open(digest string) (*Entry, error) {
 	if err := json.Unmarshal(data, e); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, dir, err)
 	}
-	if e.Digest != digest {
-		return nil, fmt.Errorf("%w: %s holds the manifest of %s", ErrDamaged, dir, e.Digest)
-	}
 	for _, f := range e.Files {
 		if !filepath.IsLocal(f.Name) {
 			return nil, fmt.Errorf("%w: %s names %q", ErrDamaged, dir, f.Name)
-		}
-		info, err := os.Lstat(filepath.Join(dir, filepath.FromSlash(f.Name)))
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-		if !info.Mode().IsRegular() || info.Size() != f.Size {
-			return nil, fmt.Errorf("%w: %s/%s has %d bytes, want %d", ErrDamaged, dir, f.Name, info.Size(), f.Size)
 		}
 	}
 	if info, err := os.Stat(filepath.Join(dir, manifestName)); err == nil {

@@ -1,0 +1,167 @@
+package kernel
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ctmatrix/ctmatrix/images/kernel/store"
+)
+
+// Info is what is known of a kernel without fetching it.
+type Info struct {
+	Candidate
+	// Offered tells whether a source has it now: a mirror's index, or a place
+	// on this machine.
+	Offered bool `json:"offered"`
+	// Download is what the packages have in bytes; 0 where that is not known
+	// beforehand, and where there is nothing to download.
+	Download int64 `json:"download,omitempty"`
+	// Stored is where its files are; nil where they are not.
+	Stored *Stored `json:"stored,omitempty"`
+}
+
+// Stored is a kernel's place in the store.
+type Stored struct {
+	Digest string    `json:"digest"`
+	Dir    string    `json:"dir"`
+	Size   int64     `json:"size"` // bytes
+	Used   time.Time `json:"used"` // when it was fetched, or asked for, last
+}
+
+func storedAt(e *store.Entry) *Stored {
+	if e == nil {
+		return nil
+	}
+	return &Stored{Digest: e.Digest, Dir: e.Dir, Size: e.Size(), Used: e.Used.UTC()}
+}
+
+// informer is a source that knows more of its kernels than their names.
+type informer interface {
+	// offers is Resolve with what only AllowUnverified would take in as well.
+	offers(ctx context.Context, ref Ref) ([]Info, error)
+}
+
+// Offers returns what a ref names, oldest first, with what is known of each:
+// those included that are left out unless AllowUnverified is set, which are not
+// Verified. Nothing is warned about.
+func (c *Catalog) Offers(ctx context.Context, ref string) ([]Info, error) {
+	r, s, err := c.parse(ref)
+	if err != nil {
+		return nil, err
+	}
+	i, ok := s.(informer)
+	if !ok {
+		return nil, fmt.Errorf("%w %q: source %q lists nothing", ErrBadRef, ref, r.Scheme)
+	}
+	return i.offers(ctx, r)
+}
+
+// Inventory returns the kernels in the store, as those who fetched them first
+// named them, oldest version first. It needs no network, and leaves out damaged
+// entries: see Verify.
+func (c *Catalog) Inventory() ([]Info, error) {
+	entries, err := c.store.List()
+	if err != nil {
+		return nil, err
+	}
+	var out []Info
+	for _, e := range entries {
+		if k, err := fromEntry(e); err == nil { // else of another version of ours
+			out = append(out, Info{Candidate: k.Candidate, Stored: storedAt(e)})
+		}
+	}
+	slices.SortFunc(out, func(a, b Info) int {
+		return cmp.Or(compareVersions(a.Version, b.Version), cmp.Compare(a.Flavour, b.Flavour), cmp.Compare(a.Stored.Digest, b.Stored.Digest))
+	})
+	return out, nil
+}
+
+// Names reports whether a ref speaks of a candidate that was found before: it
+// asks no index. A series or an upstream version speaks of all that belong to
+// it, a suite of what was found there.
+func (r Ref) Names(c Candidate) bool {
+	if r.Scheme != c.Source || r.Arch != "" && r.Arch != c.Arch || r.Flavour != "" && r.Flavour != c.Flavour {
+		return false
+	}
+	if r.Scheme != SchemeDebian {
+		o, err := ParseRef(c.Ref)
+		return err == nil && (o.Value == r.Value || r.Scheme == SchemeHost && r.Value == c.Release)
+	}
+	sel, err := parseSelector(r.Value)
+	switch {
+	case err != nil:
+		return false
+	case sel.kind == selectSuite:
+		return c.Suite == sel.value
+	case sel.kind == selectPool:
+		return c.Version == sel.value
+	}
+	return sel.matches(c)
+}
+
+// offers implements informer.
+func (s *debian) offers(ctx context.Context, ref Ref) ([]Info, error) {
+	if sel, err := parseSelector(ref.Value); err == nil && sel.kind == selectPool {
+		b, err := s.poolBuild(sel, ref)
+		if err != nil {
+			return nil, err
+		}
+		return []Info{s.info(b)}, nil
+	}
+	x, err := s.index(ctx, ref.Arch)
+	if err != nil {
+		return nil, err
+	}
+	picked, _, _, err := x.pick(ref, false)
+	if err != nil {
+		return nil, err
+	}
+	all, _, _, err := x.pick(ref, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range all {
+		if !slices.ContainsFunc(picked, func(p build) bool { return p.Version == b.Version }) {
+			picked = append(picked, b)
+		}
+	}
+	slices.SortStableFunc(picked, func(a, b build) int { return compareVersions(a.Version, b.Version) })
+	var out []Info
+	for _, b := range picked {
+		b.Ref = ref.String()
+		out = append(out, s.info(b))
+	}
+	return out, nil
+}
+
+func (s *debian) info(b build) Info {
+	i := Info{Candidate: b.Candidate, Offered: true, Stored: storedAt(s.store.Peek(storeKey(b)))}
+	for _, p := range b.parts {
+		if p.hash.SHA256 == "" { // nor is its size known
+			i.Download = 0
+			break
+		}
+		i.Download += p.hash.Size
+	}
+	return i
+}
+
+// offers implements informer.
+func (s *localSource) offers(ctx context.Context, ref Ref) ([]Info, error) {
+	found, err := s.Resolve(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	k, err := s.find(ref.Value, ref.Arch)
+	if err != nil {
+		return nil, err
+	}
+	key, err := k.key(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ref, err)
+	}
+	return []Info{{Candidate: found[0], Offered: true, Stored: storedAt(s.store.Peek(key))}}, nil
+}
