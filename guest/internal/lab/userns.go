@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
 	"syscall"
 
@@ -32,10 +34,16 @@ type SysctlAnswer struct {
 // SysctlCommand is the agent's subcommand that SysctlMain implements.
 const SysctlCommand = "sysctl"
 
+// ErrNoUserNamespaces: the kernel is built without USER_NS.
+var ErrNoUserNamespaces = errors.New("kernel has no user namespaces")
+
 // UserNamespaceSysctl reads a sysctl, then writes value to it, as root of a new
 // user namespace that owns a new network namespace. That takes a process of its
 // own: a program with several threads cannot change its user namespace.
 func UserNamespaceSysctl(name, value string) (SysctlAnswer, error) {
+	if _, err := os.Lstat("/proc/self/ns/user"); errors.Is(err, fs.ErrNotExist) {
+		return SysctlAnswer{}, ErrNoUserNamespaces
+	}
 	cmd := exec.Command("/proc/self/exe", SysctlCommand, name, value)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"errors"
 	"strconv"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
@@ -100,6 +101,9 @@ var limits = []probe.Probe{
 				{"max", maxSysctl, "500"}, {"loose", looseSysctl, "1"},
 			} {
 				answer, err := lab.UserNamespaceSysctl(s.name, s.value)
+				if errors.Is(err, lab.ErrNoUserNamespaces) {
+					p.Unsupported("%v", err)
+				}
 				p.Must(err)
 				p.Errno(s.subject+"-read", answer.Read.Err())
 				p.Text(s.subject+"-read", "value", answer.Value)
