@@ -78,7 +78,7 @@ func newDebIndex(suites []*suiteData, arch string, now time.Time) *debIndex {
 		}
 	}
 	slices.SortFunc(x.builds, func(a, b build) int {
-		return cmp.Or(compareVersions(a.Version, b.Version), strings.Compare(a.Flavour, b.Flavour))
+		return cmp.Or(CompareVersions(a.Version, b.Version), strings.Compare(a.Flavour, b.Flavour))
 	})
 	return x
 }

@@ -74,8 +74,35 @@ func (c *Catalog) Inventory() ([]Info, error) {
 		}
 	}
 	slices.SortFunc(out, func(a, b Info) int {
-		return cmp.Or(compareVersions(a.Version, b.Version), cmp.Compare(a.Flavour, b.Flavour), cmp.Compare(a.Stored.Digest, b.Stored.Digest))
+		return cmp.Or(CompareVersions(a.Version, b.Version), cmp.Compare(a.Flavour, b.Flavour), cmp.Compare(a.Stored.Digest, b.Stored.Digest))
 	})
+	return out, nil
+}
+
+// StoredAs returns where a digest's kernel is, or nil where it is not.
+func (c *Catalog) StoredAs(digest string) *Stored {
+	e, err := c.store.Lookup(digest)
+	if err != nil {
+		return nil
+	}
+	return storedAt(e)
+}
+
+// Stale returns what the store's GC would remove, by digest. Of a damaged
+// kernel no more is known than that and where it is.
+func (c *Catalog) Stale(unusedSince time.Time) ([]Info, error) {
+	entries, err := c.store.Stale(unusedSince)
+	if err != nil {
+		return nil, err
+	}
+	var out []Info
+	for _, e := range entries {
+		i := Info{Stored: storedAt(e)}
+		if k, err := fromEntry(e); err == nil {
+			i.Candidate = k.Candidate
+		}
+		out = append(out, i)
+	}
 	return out, nil
 }
 
@@ -128,7 +155,7 @@ func (s *debian) offers(ctx context.Context, ref Ref) ([]Info, error) {
 			picked = append(picked, b)
 		}
 	}
-	slices.SortStableFunc(picked, func(a, b build) int { return compareVersions(a.Version, b.Version) })
+	slices.SortStableFunc(picked, func(a, b build) int { return CompareVersions(a.Version, b.Version) })
 	var out []Info
 	for _, b := range picked {
 		b.Ref = ref.String()

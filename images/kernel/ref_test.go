@@ -113,7 +113,7 @@ func TestCompareVersions(t *testing.T) {
 	}
 	for i := range ordered {
 		for j := range ordered {
-			got := compareVersions(ordered[i], ordered[j])
+			got := CompareVersions(ordered[i], ordered[j])
 			if (got < 0) != (i < j) || (got > 0) != (i > j) {
 				t.Errorf("compare(%s, %s) = %d", ordered[i], ordered[j], got)
 			}

@@ -129,7 +129,7 @@ func (x *debIndex) unknown(sel selector, ref Ref) error {
 		if b.Flavour != ref.Flavour {
 			continue
 		}
-		if at == "" || compareVersions(b.Version, at) < 0 {
+		if at == "" || CompareVersions(b.Version, at) < 0 {
 			below = b.Version
 		} else if above == "" {
 			above = b.Version

@@ -26,8 +26,8 @@ func versionParts(v string) (upstream, series string, ok bool) {
 
 var upstreamForm = regexp.MustCompile(`^([0-9]{1,4}\.[0-9]{1,4})(?:\.[0-9]+)*(?:[~+].*)?$`)
 
-// compareVersions orders package versions as dpkg does.
-func compareVersions(a, b string) int {
+// CompareVersions orders package versions as dpkg does.
+func CompareVersions(a, b string) int {
 	va, erra := version.NewVersion(a)
 	vb, errb := version.NewVersion(b)
 	if erra != nil || errb != nil {
@@ -92,7 +92,7 @@ func parseSelector(s string) (selector, error) {
 		if !versionForm.MatchString(from) || !versionForm.MatchString(to) {
 			return selector{}, fmt.Errorf("bad range; write 6.1..6.12 or 6.1.170..6.1.192-2")
 		}
-		if compareVersions(lowEnd(from), lowEnd(to)) > 0 {
+		if CompareVersions(lowEnd(from), lowEnd(to)) > 0 {
 			return selector{}, fmt.Errorf("the range is empty; write %s..%s", to, from)
 		}
 		return selector{kind: selectRange, from: from, to: to}, nil
@@ -131,7 +131,7 @@ func (s selector) matches(c Candidate) bool {
 	case selectAll:
 		return s.value == "" || c.Series == s.value
 	case selectRange:
-		return compareVersions(c.Version, lowEnd(s.from)) >= 0 && s.belowTo(c)
+		return CompareVersions(c.Version, lowEnd(s.from)) >= 0 && s.belowTo(c)
 	}
 	return false
 }
@@ -139,7 +139,7 @@ func (s selector) matches(c Candidate) bool {
 // belowTo reports whether c is not newer than the end of a range. An end that
 // names a series or an upstream version takes in all that belongs to it.
 func (s selector) belowTo(c Candidate) bool {
-	return c.Series == s.to || c.Upstream == s.to || compareVersions(c.Version, s.to) <= 0
+	return c.Series == s.to || c.Upstream == s.to || CompareVersions(c.Version, s.to) <= 0
 }
 
 // single reports whether one kernel is meant, the newest of those that match.

@@ -247,6 +247,10 @@ func (s *Store) publish(dir, digest string) error {
 	return fmt.Errorf("store %s: another process keeps putting a damaged entry there", dst)
 }
 
+// Lookup returns an entry by its digest; it does not count as used. The error is
+// ErrDamaged where there is none, or not all of it.
+func (s *Store) Lookup(digest string) (*Entry, error) { return s.open(digest) }
+
 // open reads an entry's manifest and compares the sizes of its files.
 func (s *Store) open(digest string) (*Entry, error) {
 	if !plainName.MatchString(digest) {

@@ -28,6 +28,14 @@ func (s *Store) Digests() ([]string, error) {
 	return slices.DeleteFunc(names, func(n string) bool { return !plainName.MatchString(n) }), nil
 }
 
+// Manifest returns an entry as it was filled, whatever became of its files.
+func (s *Store) Manifest(digest string) (*Entry, error) {
+	if !plainName.MatchString(digest) {
+		return nil, fmt.Errorf("%w: named %q", ErrDamaged, digest)
+	}
+	return readManifest(s.path(digest))
+}
+
 func (s *Store) path(digest string) string { return filepath.Join(s.dir, "kernels", digest) }
 
 // Verify reads all files of an entry and compares their SHA256. The error names

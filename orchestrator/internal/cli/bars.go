@@ -53,6 +53,17 @@ func (b *bars) line(text string) {
 	_, _ = fmt.Fprintf(b.out, "ctmatrix: %s\n", text)
 }
 
+// print writes a line of a command's output, where there are bars on the same
+// terminal above them.
+func (b *bars) print(w io.Writer, text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.progress != nil && !b.closed && isTerminal(w) {
+		w = b.progress
+	}
+	_, _ = fmt.Fprintln(w, text) // as in line
+}
+
 // Close takes the bars off the screen. Later calls do nothing.
 func (b *bars) Close() {
 	b.mu.Lock()

@@ -71,6 +71,7 @@ func runScript(t *testing.T, script string) {
 			return err == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"damage":           damage,
 			"mirror-corrupt":   part(mirror.Corrupt),
 			"mirror-remove":    part(mirror.Remove),
 			"mirror-wrong-key": part(mirror.SignWrongly),
@@ -83,15 +84,43 @@ func runScript(t *testing.T, script string) {
 	})
 }
 
-// newMirror offers two kernels, and one that no signed index names in full.
+// newMirror offers two kernels, one of them in two flavours, and one that no signed index names in full.
 func newMirror(t *testing.T) *kerneltest.Mirror {
 	m := kerneltest.NewMirror(t)
 	m.Add("bookworm", kerneltest.Kernel{Version: "6.1.176-1", Release: "6.1.0-50-cloud-amd64"})
 	m.Add("bookworm", kerneltest.Kernel{Version: "6.1.192-2", Release: "6.1.0-56-cloud-amd64", Meta: true})
+	m.Add("bookworm", kerneltest.Kernel{Version: "6.1.192-2", Release: "6.1.0-56-rt-amd64"})
 	m.Add("trixie-backports", kerneltest.Kernel{
 		Version: "7.1.13-1~bpo13+1", Release: "7.1.13+deb13-cloud-amd64", Layout: kerneltest.Split, Unlisted: []string{"modules"},
 	})
 	return m
+}
+
+// damage changes a byte of a stored kernel's file, whose size stays, or cuts it
+// off: damage RELEASE FILE, damage RELEASE FILE cut.
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: damage RELEASE FILE [cut]")
+	}
+	manifests, err := filepath.Glob(ts.MkAbs("cache/kernels/*/manifest.json"))
+	ts.Check(err)
+	done := 0
+	for _, m := range manifests {
+		if !strings.Contains(ts.ReadFile(m), `"release":"`+args[0]+`"`) {
+			continue
+		}
+		name := filepath.Join(filepath.Dir(m), args[1])
+		data := []byte(ts.ReadFile(name))
+		data[0] ^= 1
+		if len(args) > 2 {
+			data = data[1:]
+		}
+		ts.Check(os.WriteFile(name, data, 0o600))
+		done++
+	}
+	if done != 1 {
+		ts.Fatalf("%d kernels are stored as %s", done, args[0])
+	}
 }
 
 // status runs ctmatrix and holds it to an exit status: exec alone knows only

@@ -209,9 +209,9 @@ func encodeEntry(id Identity, k Known) ([]byte, error) {
 	return append([]byte(entryHead+sumOf(body)+"\n"), body...), nil
 }
 
-// Collect removes the entries that nobody used since a time, and returns how many
-// those were and their size in bytes.
-func (c *Cache) Collect(ctx context.Context, unusedSince time.Time) (removed int, freed int64, err error) {
+// Collect removes the entries that nobody used since a time, but not if dry. It
+// returns how many those are and their size in bytes.
+func (c *Cache) Collect(ctx context.Context, unusedSince time.Time, dry bool) (removed int, freed int64, err error) {
 	if _, err := os.Stat(c.dir); errors.Is(err, fs.ErrNotExist) {
 		return 0, 0, nil
 	}
@@ -225,7 +225,10 @@ func (c *Cache) Collect(ctx context.Context, unusedSince time.Time) (removed int
 			if err != nil || f.Name() == cacheLock || !info.Mode().IsRegular() || !info.ModTime().Before(unusedSince) {
 				continue // gone by now, in use, or not ours
 			}
-			if err := os.Remove(filepath.Join(c.dir, f.Name())); err != nil {
+			if !dry {
+				err = os.Remove(filepath.Join(c.dir, f.Name()))
+			}
+			if err != nil {
 				return fmt.Errorf("collect cells: %w", err)
 			}
 			removed, freed = removed+1, freed+info.Size()

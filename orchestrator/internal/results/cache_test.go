@@ -215,7 +215,7 @@ func TestCacheBoundsConsole(t *testing.T) {
 // Using an entry keeps it.
 func TestCacheCollect(t *testing.T) {
 	c := NewCache(filepath.Join(t.TempDir(), "cells"))
-	if n, _, err := c.Collect(t.Context(), time.Now()); n != 0 || err != nil {
+	if n, _, err := c.Collect(t.Context(), time.Now(), false); n != 0 || err != nil {
 		t.Errorf("of none: removed %d, %v", n, err)
 	}
 	put(t, c, knownOf("1", "a/one"), "r")
@@ -224,10 +224,13 @@ func TestCacheCollect(t *testing.T) {
 		t.Fatal(err)
 	}
 	shows(t, c)
-	if n, _, err := c.Collect(t.Context(), time.Now().Add(-time.Minute)); n != 0 || err != nil {
+	if n, _, err := c.Collect(t.Context(), time.Now().Add(-time.Minute), false); n != 0 || err != nil {
 		t.Errorf("removed %d in use, %v", n, err)
 	}
-	n, freed, err := c.Collect(t.Context(), time.Now().Add(time.Minute))
+	if n, freed, err := c.Collect(t.Context(), time.Now().Add(time.Minute), true); n != 1 || freed == 0 || err != nil {
+		t.Errorf("dry: %d entries of %d bytes, %v", n, freed, err)
+	}
+	n, freed, err := c.Collect(t.Context(), time.Now().Add(time.Minute), false)
 	if n != 1 || freed == 0 || err != nil {
 		t.Errorf("removed %d of %d bytes, %v", n, freed, err)
 	}

@@ -20,10 +20,10 @@ func cellDir(cache string) string { return filepath.Join(cache, "cells") }
 // OpenCells returns the cells that a cache keeps.
 func OpenCells(cache string) *results.Cache { return results.NewCache(cellDir(cache)) }
 
-// CollectCells removes the cells of a cache that nobody used since a time. It
-// returns how many those were and their size in bytes.
-func CollectCells(ctx context.Context, cache string, unusedSince time.Time) (removed int, freed int64, err error) {
-	return OpenCells(cache).Collect(ctx, unusedSince)
+// CollectCells removes the cells of a cache that nobody used since a time, but not
+// if dry. It returns how many those are and their size in bytes.
+func CollectCells(ctx context.Context, cache string, unusedSince time.Time, dry bool) (removed int, freed int64, err error) {
+	return OpenCells(cache).Collect(ctx, unusedSince, dry)
 }
 
 // keeps says whether the rows of a cell are kept and may stand for those of

@@ -66,6 +66,16 @@ func CollectGuests(ctx context.Context, cache string, unusedSince time.Time) (in
 	return len(removed), err
 }
 
+// StaleGuests is how many saved guests CollectGuests would remove.
+func StaleGuests(cache string, unusedSince time.Time) (int, error) {
+	s, err := openSaved(cache)
+	if err != nil {
+		return 0, err
+	}
+	stale, err := s.store.Stale(unusedSince)
+	return len(stale), err
+}
+
 // get returns the directory of the guest that key stands for. Where there is
 // none, or it is damaged, save makes it.
 func (s *savedGuests) get(ctx context.Context, key string, save func(ctx context.Context, dir string) error) (string, error) {
