@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -21,7 +22,9 @@ type bars struct {
 	out      io.Writer
 	progress *mpb.Progress // nil: plain lines
 	mu       sync.Mutex
-	cells    map[string]*cellLine // one for all repetitions of a cell
+	total    total
+	cells    map[int]*cellLine // those that run
+	sum      *mpb.Bar          // shows total; nil before there is any
 	closed   bool
 }
 
@@ -32,8 +35,20 @@ type cellLine struct {
 	now string
 }
 
+func (l *cellLine) set(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now = text
+}
+
+func (l *cellLine) get() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now
+}
+
 func (a *app) bars() *bars {
-	b := &bars{out: a.stderr, cells: map[string]*cellLine{}}
+	b := &bars{out: a.stderr, cells: map[int]*cellLine{}}
 	if isTerminal(a.stderr) {
 		b.progress = mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(24))
 	}
@@ -67,18 +82,19 @@ func (b *bars) print(w io.Writer, text string) {
 // Close takes the bars off the screen. Later calls do nothing.
 func (b *bars) Close() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return
-	}
+	was := b.closed
 	b.closed = true
-	if b.progress == nil {
+	b.mu.Unlock()
+	if was || b.progress == nil {
 		return
 	}
 	for _, line := range b.cells {
 		line.bar.Abort(true)
 	}
-	b.progress.Wait()
+	if b.sum != nil {
+		b.sum.Abort(true)
+	}
+	b.progress.Wait() // the last look at the lines takes the lock
 }
 
 // Start implements kernel.Progress.
@@ -123,44 +139,87 @@ func (d *download) Done(err error) {
 	}
 }
 
-// State implements sched.Progress.
-func (b *bars) State(_ int, cell results.Cell, state string) {
+// State implements sched.Progress. On a terminal only cells that run have a line;
+// what went wrong with others stays above.
+func (b *bars) State(i int, cell results.Cell, state string) {
+	now := time.Now()
+	b.mu.Lock()
+	ended := b.total.state(i, cell, state)
+	if b.progress != nil && !b.closed {
+		b.show(i, nameOf(cell), state, ended)
+	}
+	total := ""
+	if b.progress == nil && ended && b.total.due(now) {
+		total = b.total.text(now)
+	}
+	b.mu.Unlock()
+	wrong := ended && state != string(results.CellOK) && state != "kept"
+	told := b.progress == nil && state != "waits" && state != "kept" && (cell.Booted() || !ended)
+	if wrong || told {
+		text := fmt.Sprintf("%-10s %s", nameOf(cell), state)
+		if cell.Reason != "" {
+			text += ": " + observe.Bounded(cell.Reason)
+		}
+		b.line(text)
+	}
+	if total != "" {
+		b.line(total)
+	}
+}
+
+// Left is told how long the run will go on.
+func (b *bars) Left(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.total.until = time.Time{}
+	if d > 0 {
+		b.total.until = time.Now().Add(d)
+	}
+}
+
+// nameOf names a cell as the table does.
+func nameOf(cell results.Cell) string {
 	name := cell.Kernel.Label
 	if cell.Variant != matrix.DefaultVariant {
 		name += "+" + cell.Variant
 	}
-	key := name + " " + cell.Kernel.Version
 	if cell.Repeat > 0 {
 		name += fmt.Sprintf(" run %d", cell.Repeat)
 	}
-	text := fmt.Sprintf("%-10s %s", name, state)
-	if cell.Reason != "" {
-		text += ": " + observe.Bounded(cell.Reason)
+	return name
+}
+
+// show has a line for a cell while it runs, and one for all of them below. The
+// caller holds the lock.
+func (b *bars) show(i int, name, state string, ended bool) {
+	if b.sum == nil {
+		b.sum = b.text(lastBar, func() string {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.total.text(time.Now())
+		})
 	}
-	if b.progress == nil {
-		if state != "waits" {
-			b.line(text)
+	line := b.cells[i]
+	switch {
+	case ended && line != nil:
+		line.bar.Abort(true)
+		delete(b.cells, i)
+	case ended || state == "waits":
+	default:
+		if line == nil {
+			line = &cellLine{}
+			line.bar = b.text(0, line.get)
+			b.cells[i] = line
 		}
-		return
+		line.set(fmt.Sprintf("%-10s %s", name, state))
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if state == "waits" && cell.Repeat > 1 {
-		return // the one before is under way
-	}
-	line := b.cells[key]
-	if line == nil && !b.closed {
-		line = &cellLine{}
-		line.bar = b.progress.New(1, mpb.NopStyle(), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
-			line.mu.Lock()
-			defer line.mu.Unlock()
-			return line.now
-		})))
-		b.cells[key] = line
-	}
-	if line != nil {
-		line.mu.Lock()
-		line.now = text
-		line.mu.Unlock()
-	}
+}
+
+// lastBar is below all others.
+const lastBar = 1 << 20
+
+// text adds a line that shows what get returns.
+func (b *bars) text(priority int, get func() string) *mpb.Bar {
+	return b.progress.New(1, mpb.NopStyle(), mpb.BarPriority(priority),
+		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return get() })))
 }

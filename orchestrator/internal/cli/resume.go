@@ -84,7 +84,7 @@ func (a *app) goOn(cmd *cobra.Command, flags runFlags, out *results.Writer, run 
 	if err := out.Continue(time.Now()); err != nil {
 		return err
 	}
-	s.Out, s.Progress = out, bars
+	s.Out, s.Progress, s.Left = out, bars, bars.Left
 	flags.out = cmp.Or(filepath.Dir(run.Dir), flags.out)
 	return a.execute(cmd.Context(), s, cells, bars, flags)
 }

@@ -137,7 +137,7 @@ func (a *app) measure(cmd *cobra.Command, flags runFlags, started time.Time) (st
 	if err != nil {
 		return "", err
 	}
-	s.Progress, s.Shuffle, s.FreshGuest, s.Anew = bars, seed, flags.fresh, flags.noCache
+	s.Progress, s.Left, s.Shuffle, s.FreshGuest, s.Anew = bars, bars.Left, seed, flags.fresh, flags.noCache
 	candidates, err := sched.Resolve(ctx, catalog, c.Kernels)
 	if err != nil {
 		return "", refError(err)
@@ -207,6 +207,11 @@ func (a *app) scheduler(ctx context.Context, c *matrix.Config, catalog *kernel.C
 	if err != nil {
 		return nil, nil, err
 	}
+	stored, err := storedIn(catalog)
+	if err != nil {
+		return nil, nil, err
+	}
+	cache := catalog.Store().Dir()
 	var names []string
 	for _, h := range listing.Probes {
 		names = append(names, h.Name)
@@ -214,9 +219,23 @@ func (a *app) scheduler(ctx context.Context, c *matrix.Config, catalog *kernel.C
 	return &sched.Scheduler{
 		Kernels: catalog, Booter: booter, Jobs: jobs, Agent: agent,
 		Modules: all.Modules, Selected: names,
-		ImageDir: imageDir(catalog.Store().Dir()),
-		Cells:    sched.OpenCells(catalog.Store().Dir()), Warn: a.warn,
+		ImageDir: imageDir(cache), Cells: sched.OpenCells(cache), History: sched.OpenHistory(cache),
+		Stored: stored, Warn: a.warn,
 	}, listing, nil
+}
+
+// storedIn says which kernels need not be downloaded.
+func storedIn(catalog *kernel.Catalog) (func(kernel.Candidate) bool, error) {
+	all, err := catalog.Stored()
+	if err != nil {
+		return nil, err
+	}
+	name := func(c kernel.Candidate) string { return strings.Join([]string{c.Version, c.Release, c.Arch}, " ") }
+	have := map[string]bool{}
+	for _, k := range all {
+		have[name(k.Candidate)] = true
+	}
+	return func(c kernel.Candidate) bool { return c.Source != kernel.SchemeDebian || have[name(c)] }, nil
 }
 
 // imageDir is where image layers are kept in a cache.

@@ -4,6 +4,7 @@
 package results
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
@@ -90,9 +91,9 @@ func (c *Cell) FromCache() []string {
 	return names
 }
 
-// Booted says whether any guest was started for the cell's rows.
+// Booted says whether a guest was started for the cell.
 func (c *Cell) Booted() bool {
-	return c.Outcome != CellMissing && len(c.FromCache()) < len(c.Probes)
+	return slices.ContainsFunc(c.Steps, func(s Step) bool { return s.Name == "boot" || s.Name == "restore" })
 }
 
 // Step is a timed part of a cell's run, in host time: "fetch", "cache", "image",

@@ -31,13 +31,13 @@ const consoleLines = 12
 
 // run takes one cell through all of its phases and writes down how it ended. Its
 // error is one of writing: how the cell fared is in the cell.
-func (s *Scheduler) run(ctx context.Context, i int, cell *results.Cell, spec Cell) error {
+func (s *Scheduler) run(ctx context.Context, i int, cell *results.Cell, t task) error {
 	c := &collector{cell: cell, selected: s.Selected, klog: io.Discard}
 	put := func(cell results.Cell, rows []observe.Row) error { return s.Out.Put(i, cell, rows) }
 	saver := newSaver(put)
 	c.saved = func() { saver.save(*cell, c.rows) }
 	cell.Outcome = results.CellMissing
-	outcome, reason := s.phases(ctx, i, c, spec)
+	outcome, reason := s.phases(ctx, i, c, t)
 	cell.Outcome, cell.Reason = outcome, reason
 	if err := saver.close(); err != nil {
 		return err
@@ -51,18 +51,18 @@ func (s *Scheduler) run(ctx context.Context, i int, cell *results.Cell, spec Cel
 }
 
 // phases returns how the cell ended. Whatever it started has ended with it.
-func (s *Scheduler) phases(ctx context.Context, i int, c *collector, spec Cell) (results.CellOutcome, string) {
-	k, err := s.fetch(ctx, c.cell, spec.Kernel)
+func (s *Scheduler) phases(ctx context.Context, i int, c *collector, t task) (results.CellOutcome, string) {
+	k, err := s.fetch(ctx, c.cell, t)
 	if err != nil {
 		return failed(ctx, err)
 	}
-	describe(c.cell, spec, k)
-	machine, err := s.Booter.Describe(ctx, spec.Guest)
+	describe(c.cell, t.Cell, k)
+	machine, err := s.Booter.Describe(ctx, t.Guest)
 	if err != nil {
 		return failed(ctx, err)
 	}
-	id := s.identify(c.cell, spec, machine)
-	console, err := s.recall(i, c, spec, id)
+	id := s.identify(c.cell, t.Cell, machine)
+	console, err := s.recall(i, c, t.Cell, id)
 	if err != nil {
 		return failed(ctx, err)
 	}
@@ -78,30 +78,40 @@ func (s *Scheduler) phases(ctx context.Context, i int, c *collector, spec Cell) 
 	}
 	outcome, reason := c.standing()
 	if len(c.notEnded(c.selected)) > 0 {
-		outcome, reason = s.boot(ctx, i, c, spec, k, console)
+		outcome, reason = s.boot(ctx, i, c, t, k, console)
 	}
-	if outcome == results.CellOK && s.keeps(spec) && len(c.cell.FromCache()) < len(c.cell.Probes) {
+	if outcome == results.CellOK && s.keeps(t.Cell) && len(c.cell.FromCache()) < len(c.cell.Probes) {
 		s.remember(ctx, i, c, id)
 	}
 	return outcome, reason
 }
 
 // boot runs the probes that have not ended, when it is the cell's turn.
-func (s *Scheduler) boot(ctx context.Context, i int, c *collector, spec Cell, k *kernel.Kernel, console io.Writer) (results.CellOutcome, string) {
-	if err := s.take(ctx); err != nil {
+func (s *Scheduler) boot(ctx context.Context, i int, c *collector, t task, k *kernel.Kernel, console io.Writer) (results.CellOutcome, string) {
+	if !t.away {
+		t.release()
+	}
+	if err := s.jobs.take(ctx, t.rank); err != nil {
 		return failed(ctx, err)
 	}
-	defer s.give()
-	spec.turn()
+	defer s.jobs.give()
+	t.turn()
+	t.release()
+	began, probes := time.Now(), len(c.notEnded(c.selected))
+	s.outlook.begin(i, began)
 	s.Progress.State(i, *c.cell, "boots")
 	layers, err := s.image(c.cell, k)
 	if err != nil {
 		return failed(ctx, err)
 	}
-	return s.guests(ctx, i, c, Image{
-		Kernel: k.Image, Digest: k.Digest, Layers: layers, Machine: spec.Guest, Args: spec.Variant.Args,
+	outcome, reason := s.guests(ctx, i, c, Image{
+		Kernel: k.Image, Digest: k.Digest, Layers: layers, Machine: t.Guest, Args: t.Variant.Args,
 		Console: console, Again: c.recalled > 0,
 	})
+	if outcome == results.CellOK && s.History != nil {
+		s.History.add(t.Cell, probes, time.Since(began))
+	}
+	return outcome, reason
 }
 
 func failed(ctx context.Context, err error) (results.CellOutcome, string) {
@@ -307,15 +317,17 @@ func addStep(cell *results.Cell, name string, elapsed time.Duration) {
 	cell.Steps = append(cell.Steps, results.Step{Name: name, Elapsed: elapsed})
 }
 
-func (s *Scheduler) fetch(ctx context.Context, cell *results.Cell, cand kernel.Candidate) (*kernel.Kernel, error) {
-	select {
-	case s.fetches <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+func (s *Scheduler) fetch(ctx context.Context, cell *results.Cell, t task) (*kernel.Kernel, error) {
+	if t.away {
+		select {
+		case s.fetches <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		defer func() { <-s.fetches }()
 	}
-	defer func() { <-s.fetches }()
 	began := time.Now()
-	k, err := s.Kernels.Fetch(ctx, cand)
+	k, err := s.Kernels.Fetch(ctx, t.Kernel)
 	step(cell, "fetch", began)
 	return k, err
 }

@@ -33,6 +33,12 @@ func guestDir(cache string) string { return filepath.Join(cache, "guests") }
 
 // Saved guests are kept up to a sum of their sizes, the least recently used going
 // first. One used within keptTime stays: a run may need it again.
+//
+// A guest is saved also where it will be used only once, as by a run of a whole
+// pool: to boot, save and restore it took 5.2 s with a short suite on 6.1, and to
+// boot it without 5.2 s (7.3: 6.5 to 8.5 s and 6.9 s), since a suite goes faster
+// in a restored guest. And what the run measured then serves every later one,
+// which a guest that was not saved would not: it is of another identity.
 const (
 	keptBytes = 4 << 30
 	keptTime  = time.Hour

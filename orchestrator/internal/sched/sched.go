@@ -5,8 +5,10 @@ package sched
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-multierror"
 
@@ -25,8 +27,15 @@ type Cell struct {
 	// Before is what the cell had come to when its run was cut short; nil where
 	// the run is a new one.
 	Before *results.CellRows `json:"-"`
+}
 
-	turn func() // called when it has a place among the jobs
+// task is a cell on its way through a run.
+type task struct {
+	Cell
+	rank    int    // its place in the order of work
+	away    bool   // its kernel must be downloaded
+	turn    func() // called when it has a place among the jobs
+	release func() // gives back the place in which it began
 }
 
 // Fetcher gets a kernel's files. A kernel.Catalog is one.
@@ -65,12 +74,23 @@ type Scheduler struct {
 	Cells *results.Cache
 	// Anew runs what is known all the same, and keeps that instead.
 	Anew bool
+	// Stored says whether a kernel is here, so that getting it takes no time. It
+	// may be nil: then all are.
+	Stored func(kernel.Candidate) bool
+	// History orders the work by how long it took before. It may be nil.
+	History *History
+	// Left is told how long the run will go on, whenever that is guessed anew; 0
+	// where it cannot be. It may be nil.
+	Left func(time.Duration)
 	// Warn is told what the user should know although all went well. It may be
 	// nil.
 	Warn func(msg string)
 
-	fetches chan struct{}
-	jobs    chan struct{}
+	lookups chan struct{} // kernels that are here
+	fetches chan struct{} // downloads
+	ahead   chan struct{} // cells whose kernel was downloaded, or is, and whose turn it is not
+	jobs    *places
+	outlook *outlook
 }
 
 // fetchesAtOnce bounds downloads, which share one line.
@@ -82,28 +102,96 @@ const fetchesAtOnce = 2
 // fared. When ctx ends, guests are stopped and cells that did not end are
 // missing.
 func (s *Scheduler) Run(ctx context.Context, cells []Cell) error {
+	cells = slices.Clone(cells)
+	s.lookups = make(chan struct{}, lookupsAtOnce)
 	s.fetches = make(chan struct{}, fetchesAtOnce)
-	s.jobs = make(chan struct{}, s.Jobs)
-	order := newPasses(cells)
-	var group multierror.Group
+	s.ahead = make(chan struct{}, fetchesAtOnce+s.Jobs)
+	s.jobs = newPlaces(s.Jobs)
+	estimates := make([]time.Duration, len(cells))
 	for i, spec := range cells {
-		group.Go(func() error {
-			spec.turn = sync.OnceFunc(func() { order.turn(spec.Repeat) })
-			defer spec.turn()
-			if spec.Ended() {
-				s.Progress.State(i, spec.Before.Cell, "kept")
-				return nil
-			}
-			cell := Planned(spec)
-			s.Progress.State(i, cell, "waits")
-			order.wait(ctx, spec.Repeat)
-			err := s.run(ctx, i, &cell, spec)
-			s.Progress.State(i, cell, string(cell.Outcome))
-			return err
-		})
+		if s.History != nil && !spec.Ended() {
+			estimates[i] = s.History.estimate(spec, len(s.Selected))
+		}
 	}
-	return joined(group.Wait())
+	s.outlook = newOutlook(estimates, s.Jobs, s.Left)
+	for i, spec := range cells {
+		if !spec.Ended() {
+			s.Progress.State(i, Planned(spec), "waits")
+		}
+	}
+	passes := newPasses(cells)
+	var here, away []int
+	ranks := make([]int, len(cells))
+	for rank, i := range inOrder(cells, s.here, estimates) {
+		ranks[i] = rank
+		if s.here(cells[i].Kernel) {
+			here = append(here, i)
+		} else {
+			away = append(away, i)
+		}
+	}
+	var group multierror.Group
+	start := func(order []int, away bool) func() {
+		return func() {
+			for _, i := range order {
+				t := task{Cell: cells[i], rank: ranks[i], away: away}
+				t.turn = sync.OnceFunc(func() { passes.turn(t.Repeat) })
+				passes.wait(ctx, t.Repeat)
+				t.release = s.begin(ctx, t)
+				group.Go(func() error { return s.task(ctx, i, t) })
+			}
+		}
+	}
+	var both sync.WaitGroup
+	both.Go(start(here, false))
+	both.Go(start(away, true))
+	both.Wait()
+	err := joined(group.Wait())
+	if s.History != nil {
+		if err := s.History.save(); err != nil {
+			s.warn(err.Error())
+		}
+	}
+	return err
 }
+
+// begin waits until a task may begin. One whose kernel is here soon needs its
+// place no more. Another holds it until it is its turn, so that downloads do not
+// run ahead of the guests without bound.
+func (s *Scheduler) begin(ctx context.Context, t task) (release func()) {
+	places := s.lookups
+	if t.away {
+		places = s.ahead
+	} else {
+		s.jobs.expect(t.rank)
+	}
+	select {
+	case places <- struct{}{}:
+		return sync.OnceFunc(func() { <-places })
+	case <-ctx.Done():
+		return func() {}
+	}
+}
+
+// task takes one cell to its end, unless it had ended before.
+func (s *Scheduler) task(ctx context.Context, i int, t task) error {
+	defer s.jobs.letOff(t.rank)
+	defer t.release()
+	defer t.turn()
+	if t.Ended() {
+		s.outlook.end(i, time.Now())
+		s.Progress.State(i, t.Before.Cell, "kept")
+		return nil
+	}
+	cell := Planned(t.Cell)
+	err := s.run(ctx, i, &cell, t)
+	s.outlook.end(i, time.Now())
+	s.Progress.State(i, cell, string(cell.Outcome))
+	return err
+}
+
+// here says whether a kernel need not be downloaded.
+func (s *Scheduler) here(c kernel.Candidate) bool { return s.Stored == nil || s.Stored(c) }
 
 // joined is nil, or an error of one line for each of its causes.
 func joined(err *multierror.Error) error {
@@ -149,14 +237,3 @@ func (s *Scheduler) warn(msg string) {
 		s.Warn(msg)
 	}
 }
-
-func (s *Scheduler) take(ctx context.Context) error {
-	select {
-	case s.jobs <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (s *Scheduler) give() { <-s.jobs }

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+)
+
+// total counts the cells of a run.
+type total struct {
+	cells  int
+	ended  int
+	cached int // came from the cache as a whole
+	wrong  int // failed, crashed or were interrupted
+
+	runs map[int]bool // by number: those that have a guest now
+
+	until time.Time // when the run is guessed to end; zero where it cannot be
+	last  time.Time // when plain output was told last, or might first have been
+	told  bool
+}
+
+// totalEvery is how often plain output is told of the whole.
+const totalEvery = 30 * time.Second
+
+// state counts that the i-th cell is in a state of sched.Progress, and says
+// whether it has ended.
+func (t *total) state(i int, cell results.Cell, state string) (ended bool) {
+	switch state {
+	case "waits":
+		t.cells++
+		return false
+	case "boots":
+		if t.runs == nil {
+			t.runs = map[int]bool{}
+		}
+		t.runs[i] = true
+		return false
+	case "runs":
+		return false
+	case "kept":
+		t.cells++
+	case string(results.CellOK):
+		if len(cell.Cached) > 0 && !cell.Booted() {
+			t.cached++
+		}
+	default:
+		t.wrong++
+	}
+	delete(t.runs, i)
+	t.ended++
+	return true
+}
+
+// due says whether plain output should be told: now and then, and in the end of
+// what was told before or came from the cache.
+func (t *total) due(now time.Time) bool {
+	if t.ended == t.cells {
+		return t.told || t.cached > 0
+	}
+	if t.last.IsZero() {
+		t.last = now
+	}
+	if now.Sub(t.last) < totalEvery {
+		return false
+	}
+	t.last, t.told = now, true
+	return true
+}
+
+// text is the whole in a line.
+func (t *total) text(now time.Time) string {
+	parts := []string{fmt.Sprintf("%d/%d cells", t.ended, t.cells)}
+	if n := len(t.runs); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d run", n))
+	}
+	if t.cached > 0 {
+		parts = append(parts, fmt.Sprintf("%d from the cache", t.cached))
+	}
+	if t.wrong > 0 {
+		parts = append(parts, fmt.Sprintf("%d not ok", t.wrong))
+	}
+	if t.ended < t.cells && !t.until.IsZero() {
+		parts = append(parts, leftText(t.until.Sub(now)))
+	}
+	return strings.Join(parts, " · ")
+}
+
+// leftText rounds so that it promises no more than a guess can.
+func leftText(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "less than a minute left"
+	case d < 100*time.Minute:
+		return fmt.Sprintf("about %.0f min left", d.Minutes())
+	}
+	return fmt.Sprintf("about %.0f h left", d.Hours())
+}

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+)
+
+var (
+	booted = results.Cell{Steps: []results.Step{{Name: "boot"}}}
+	cached = results.Cell{Cached: []results.Origin{{Probes: []string{"a/b"}}}}
+)
+
+func TestTotal(t *testing.T) {
+	var sum total
+	now := time.Unix(1000, 0)
+	check := func(want string) {
+		t.Helper()
+		if got := sum.text(now); got != want {
+			t.Errorf("%q\n want %q", got, want)
+		}
+	}
+	for i := range 7 {
+		sum.state(i, results.Cell{}, "waits")
+	}
+	sum.state(7, booted, "kept")
+	check("1/8 cells")
+	sum.state(0, cached, "ok")
+	sum.state(1, results.Cell{}, "boots")
+	sum.state(1, results.Cell{}, "runs")
+	sum.state(2, results.Cell{}, "boots")
+	sum.until = now.Add(9*time.Minute + 20*time.Second)
+	check("2/8 cells · 2 run · 1 from the cache · about 9 min left")
+	sum.state(1, booted, "ok")
+	sum.state(2, booted, "crashed")
+	sum.state(3, results.Cell{}, "failed") // no kernel
+	now = now.Add(9 * time.Minute)
+	check("5/8 cells · 1 from the cache · 2 not ok · less than a minute left")
+	now = now.Add(9 * time.Minute)
+	check("5/8 cells · 1 from the cache · 2 not ok · less than a minute left")
+	sum.until = now.Add(5 * time.Hour)
+	check("5/8 cells · 1 from the cache · 2 not ok · about 5 h left")
+	for i := 4; i < 7; i++ {
+		sum.state(i, booted, "ok")
+	}
+	check("8/8 cells · 1 from the cache · 2 not ok")
+}
+
+// Plain output is told of the whole now and then, and in the end if it was told
+// before, or if something came from the cache.
+func TestTotalIsDue(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  results.Cell
+		gap  time.Duration
+		want []bool
+	}{
+		{"quick", booted, time.Second, []bool{false, false, false}},
+		{"slow", booted, 20 * time.Second, []bool{false, false, true, false, true, true}},
+		{"from the cache", cached, time.Second, []bool{false, false, true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var sum total
+			now := time.Unix(1000, 0)
+			for i := range tt.want {
+				sum.state(i, results.Cell{}, "waits")
+			}
+			for i, want := range tt.want {
+				sum.state(i, tt.end, "ok")
+				if got := sum.due(now); got != want {
+					t.Errorf("at the end of cell %d: %v, want %v", i, got, want)
+				}
+				now = now.Add(tt.gap)
+			}
+		})
+	}
+}
