@@ -127,8 +127,11 @@ func (s *debian) Fetch(ctx context.Context, c Candidate) (*Kernel, error) {
 			s.warn("%s", warnings[len(warnings)-1])
 			continue
 		}
-		if err != nil {
+		if err != nil && ref.single() {
 			return nil, fmt.Errorf("%s: %w", c.Ref, err)
+		}
+		if err != nil { // the ref names others, too
+			return nil, fmt.Errorf("%s: %w", b.Exact(), err)
 		}
 		k.Warnings = append(slices.Clone(k.Warnings), warnings...)
 		return k, nil

@@ -106,6 +106,12 @@ func (c *Catalog) Stale(unusedSince time.Time) ([]Info, error) {
 	return out, nil
 }
 
+// single reports whether a ref means one kernel, however many would do.
+func (r Ref) single() bool {
+	sel, err := parseSelector(r.Value)
+	return r.Scheme != SchemeDebian || err == nil && sel.single()
+}
+
 // Names reports whether a ref speaks of a candidate that was found before: it
 // asks no index. A series or an upstream version speaks of all that belong to
 // it, a suite of what was found there.

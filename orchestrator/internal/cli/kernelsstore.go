@@ -75,14 +75,15 @@ func (a *app) fetch(ctx context.Context, catalog *kernel.Catalog, candidates []k
 			if errs[n] != nil || quiet {
 				return nil
 			}
+			k := kernels[n] // which need not be c, where that has gone
 			what := "fetched"
-			if here[kernels[n].Digest] {
+			if here[k.Digest] {
 				what = "was there"
 			}
-			if s := catalog.StoredAs(kernels[n].Digest); s != nil {
+			if s := catalog.StoredAs(k.Digest); s != nil {
 				what += ", " + size(s.Size)
 			}
-			a.live.print(a.stdout, fmt.Sprintf("%-*s  %-*s  %.12s  %s", version, c.Version, release, c.Release, kernels[n].Digest, what))
+			a.live.print(a.stdout, fmt.Sprintf("%-*s  %-*s  %.12s  %s", version, k.Version, release, k.Release, k.Digest, what))
 			return nil
 		})
 	}
