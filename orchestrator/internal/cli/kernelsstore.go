@@ -179,7 +179,7 @@ func (a *app) mend(ctx context.Context, catalog *kernel.Catalog, checked []kerne
 			continue
 		}
 		if _, err := catalog.Repair(ctx, k); err != nil {
-			errs = append(errs, fmt.Errorf("repair %s: %w", nameOf(k), err))
+			errs = append(errs, fmt.Errorf("repair %s: %w", checkedName(k), err))
 			continue
 		}
 		out[n].Repaired = true
@@ -205,14 +205,14 @@ const mostDamage = 10
 func (a *app) damage(k kernel.Checked) {
 	for n, d := range k.Damage {
 		if n == mostDamage {
-			a.live.print(a.stdout, fmt.Sprintf("%s: and %d files more", nameOf(k), len(k.Damage)-n))
+			a.live.print(a.stdout, fmt.Sprintf("%s: and %d files more", checkedName(k), len(k.Damage)-n))
 			return
 		}
-		a.live.print(a.stdout, fmt.Sprintf("%s: %s %s", nameOf(k), d.File, d.What))
+		a.live.print(a.stdout, fmt.Sprintf("%s: %s %s", checkedName(k), d.File, d.What))
 	}
 }
 
-func nameOf(k kernel.Checked) string {
+func checkedName(k kernel.Checked) string {
 	if !k.Known {
 		return fmt.Sprintf("%.12s", k.Digest)
 	}
