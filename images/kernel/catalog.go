@@ -48,9 +48,9 @@ func New(o Options) (*Catalog, error) {
 	return &Catalog{
 		sources: map[string]Source{
 			SchemeDebian: newDebian(o, st),
-			SchemeDir:    &localSource{scheme: SchemeDir, find: findDir, store: st},
-			SchemeTree:   &localSource{scheme: SchemeTree, find: findTree, store: st},
-			SchemeHost:   &localSource{scheme: SchemeHost, find: thisHost.find, store: st},
+			SchemeDir:    &localSource{scheme: SchemeDir, find: findDir, store: st, warn: o.Warn},
+			SchemeTree:   &localSource{scheme: SchemeTree, find: findTree, store: st, warn: o.Warn},
+			SchemeHost:   &localSource{scheme: SchemeHost, find: thisHost.find, store: st, warn: o.Warn},
 		},
 		store:   st,
 		flavour: o.Flavour,

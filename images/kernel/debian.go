@@ -279,7 +279,7 @@ func (s *debian) fetchBuild(ctx context.Context, b build) (*Kernel, error) {
 		}
 		return nil, fmt.Errorf("%s: %s: %w; --allow-unverified takes it", b.Version, strings.Join(names, ", "), ErrUnverified)
 	}
-	e, err := s.store.Fill(ctx, storeKey(b), func(ctx context.Context, dir string) (store.Filled, error) {
+	e, err := fill(ctx, s.store, storeKey(b), s.o.Warn, func(ctx context.Context, dir string) (store.Filled, error) {
 		return s.unpackBuild(ctx, b, dir)
 	})
 	if err != nil {

@@ -111,7 +111,8 @@ func (h host) modules(what, release string) (string, error) {
 	for _, lib := range []string{"usr/lib/modules", "lib/modules"} {
 		dir := filepath.Join(h.root, lib, release)
 		if isDir(filepath.Join(dir, "kernel")) == nil {
-			return dir, nil
+			// Who walks through it does not follow links, and it may be one.
+			return filepath.EvalSymlinks(dir)
 		}
 		looked = append(looked, dir)
 	}

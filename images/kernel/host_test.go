@@ -57,6 +57,19 @@ func TestHost(t *testing.T) {
 	}
 }
 
+// The modules may lie elsewhere, behind a link.
+func TestHostLinks(t *testing.T) {
+	h := machine(t, "boot/vmlinuz-6.9.1", "store/modules/kernel/net/a.ko")
+	lib := filepath.Join(h.root, "lib/modules")
+	if err := errors.Join(os.MkdirAll(lib, 0o755), os.Symlink("../../store/modules", filepath.Join(lib, "6.9.1"))); err != nil {
+		t.Fatal(err)
+	}
+	k, err := h.find("", "amd64")
+	if err != nil || len(k.files) != 2 || k.files[1].dst != "modules/kernel/net/a.ko" {
+		t.Errorf("found %+v, %v", k, err)
+	}
+}
+
 func TestHostErrors(t *testing.T) {
 	locked := machine(t, "boot/vmlinuz-6.9.1", "lib/modules/6.9.1/kernel/net/a.ko")
 	locked.open = func(name string) (*os.File, error) {

@@ -19,6 +19,7 @@ type localSource struct {
 	// what is missing, and what to do.
 	find  func(value, arch string) (localKernel, error)
 	store *store.Store
+	warn  func(string)
 }
 
 // localKernel is a kernel in files of this machine.
@@ -64,7 +65,7 @@ func (s *localSource) Fetch(ctx context.Context, c Candidate) (*Kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Ref, err)
 	}
-	e, err := s.store.Fill(ctx, key, func(ctx context.Context, dir string) (store.Filled, error) {
+	e, err := fill(ctx, s.store, key, s.warn, func(ctx context.Context, dir string) (store.Filled, error) {
 		t := newTree(ctx, dir, local.release)
 		t.whole = local.whole
 		for _, f := range local.files {

@@ -74,3 +74,47 @@ func usage(t *testing.T, dir string) (n int, mb float64) {
 	}
 	return n, float64(size) / 1e6
 }
+
+// TestRealChangelog reads changelogs from the host's mirror: of a kernel whose
+// package is small, or of those that CTMATRIX_REAL lists.
+func TestRealChangelog(t *testing.T) {
+	refs := strings.Fields(os.Getenv("CTMATRIX_REAL"))
+	if len(refs) == 0 {
+		refs = []string{"debian:7.3"}
+		if os.Getenv("CTMATRIX_REAL_TESTS") == "" {
+			t.Skip("fetches real packages: run `make test`")
+		}
+	}
+	c, err := New(Options{AllowUnverified: os.Getenv("CTMATRIX_REAL_UNVERIFIED") != "", Warn: func(s string) { t.Log("warning:", s) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range refs {
+		cands, err := c.Resolve(t.Context(), ref)
+		if err != nil {
+			t.Errorf("%s: %v", ref, err)
+			continue
+		}
+		for _, cand := range cands {
+			start := time.Now()
+			text, err := c.Changelog(t.Context(), cand)
+			if err != nil {
+				t.Errorf("%s: %v", cand.Exact(), err)
+				continue
+			}
+			// A signed package's own entry has a plus for the last hyphen.
+			own := strings.HasPrefix(string(text), "linux")
+			at := strings.LastIndexByte(cand.Version, '-')
+			signed := cand.Version[:at] + "+" + cand.Version[at+1:]
+			head, _, _ := strings.Cut(string(text), "\n")
+			if !own || !strings.Contains(head, "("+cand.Version+")") && !strings.Contains(head, "("+signed+")") {
+				t.Errorf("%s: its changelog begins with %q", cand.Exact(), head)
+			}
+			n := strings.Count(string(text), "\n    - netfilter: ")
+			if n < 100 {
+				t.Errorf("%s: its changelog has %d commits of netfilter", cand.Exact(), n)
+			}
+			t.Logf("%s: %d bytes, %d commits of netfilter, in %s: %s", cand.Version, len(text), n, time.Since(start), head)
+		}
+	}
+}

@@ -378,3 +378,30 @@ func child(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 }
+
+// To peek is not to use, and finds what Get finds.
+func TestPeek(t *testing.T) {
+	s := open(t)
+	if e := s.Peek("key"); e != nil {
+		t.Errorf("Peek of nothing = %+v", e)
+	}
+	e, err := s.Fill(t.Context(), "key", write("content"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	past := time.Now().Add(-time.Hour).Truncate(time.Second)
+	if err := os.Chtimes(filepath.Join(e.Dir, "manifest.json"), past, past); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got := s.Peek("key"); got == nil || got.Digest != e.Digest || !got.Used.Equal(past) {
+			t.Errorf("Peek = %+v, want %+v, used %v", got, e, past)
+		}
+	}
+	if got, err := s.Lookup(e.Digest); err != nil || got.Digest != e.Digest {
+		t.Errorf("Lookup = %+v, %v", got, err)
+	}
+	if _, err := s.Lookup("../kernels"); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("Lookup of a path: %v", err)
+	}
+}
