@@ -15,8 +15,8 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
-// cacheVersion changes when the same modules make other layers.
-const cacheVersion = "modules-1"
+// Version changes when the same agent and modules make another image.
+const Version = "modules-1"
 
 // Cache keeps module layers in a directory, which several processes may share:
 // a layer is written beside its place and renamed into it. Anything there may be
@@ -37,7 +37,7 @@ func (c Cache) Modules(digest, dir, release string, want []string) (*ModuleLayer
 	if err != nil {
 		return nil, err
 	}
-	key := sha256.Sum256([]byte(strings.Join(append([]string{cacheVersion, digest, release}, want...), "\x00")))
+	key := sha256.Sum256([]byte(strings.Join(append([]string{Version, digest, release}, want...), "\x00")))
 	path := filepath.Join(c.Dir, hex.EncodeToString(key[:])+".layer")
 	data, err := os.ReadFile(path)
 	if err == nil {

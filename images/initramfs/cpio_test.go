@@ -2,9 +2,11 @@ package initramfs
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -60,6 +62,19 @@ func TestAgentGolden(t *testing.T) {
 	}
 	if got != string(want) {
 		t.Errorf("archive differs from %s:\n%s", golden, got)
+	}
+}
+
+// Whoever changes what an image is made like must say so: what was measured in
+// the old one is kept under its version.
+func TestVersion(t *testing.T) {
+	golden, err := os.ReadFile(filepath.Join("testdata", "agent.hex"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const of = "modules-1 6f0f37770641ec0b549d796067d434f43b571a2aae317b2dde51f40c560d8f00" // of the golden image, under Version
+	if got := fmt.Sprintf("%s %x", Version, sha256.Sum256(golden)); got != of {
+		t.Errorf("version and golden image are\n%s, and were\n%s: change both together, and this", got, of)
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 //
 //   - what is measured: the kernel, by the digest of its image and modules;
 //   - what measures it: the agent, which holds the suite and says which modules
-//     it needs, and the forms in which it speaks and results are kept;
+//     it needs, how it is packed, and the forms in which it speaks and results
+//     are kept;
 //   - on what: the build of QEMU and the arguments it is given, which hold
 //     machine, memory, CPUs, clock and seed; these also by name, and the
 //     kernel's arguments;
@@ -27,6 +28,7 @@ type Identity struct {
 	Protocol int    `json:"protocol"` // of the agent's records
 	Kernel   string `json:"kernel"`   // Kernel.Digest
 	Agent    string `json:"agent"`    // Guest.Agent
+	Image    string `json:"image"`    // how an image is made of both, and a guest of it
 
 	QEMU       string   `json:"qemu"`       // version
 	Build      string   `json:"build"`      // what tells this build of QEMU from others

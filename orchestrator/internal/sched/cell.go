@@ -326,6 +326,10 @@ func (s *Scheduler) fetch(ctx context.Context, cell *results.Cell, t task) (*ker
 		}
 		defer func() { <-s.fetches }()
 	}
+	if t.Before != nil {
+		// The run was begun with this one: no other will do where it has gone.
+		t.Kernel.Ref = t.Kernel.Exact()
+	}
 	began := time.Now()
 	k, err := s.Kernels.Fetch(ctx, t.Kernel)
 	step(cell, "fetch", began)

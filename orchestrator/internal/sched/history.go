@@ -80,13 +80,16 @@ func (h *History) save() (err error) {
 		return nil
 	}
 	var all []past
+	type same struct {
+		kernel, variant string
+		probes          int
+	}
+	have := map[same]bool{}
 	slices.Reverse(h.new)
 	for _, p := range append(h.new, h.read()...) {
-		same := func(o past) bool {
-			return o.Kernel == p.Kernel && o.Variant == p.Variant && o.Probes == p.Probes
-		}
-		if !slices.ContainsFunc(all, same) && len(all) < mostPast {
-			all = append(all, p)
+		is := same{p.Kernel, p.Variant, p.Probes}
+		if !have[is] && len(all) < mostPast {
+			have[is], all = true, append(all, p)
 		}
 	}
 	h.past, h.new = all, nil

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/images/initramfs"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/agentbin"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
@@ -10,7 +11,8 @@ import (
 func (s *Scheduler) Identity(digest string, spec Cell, m Machine) results.Identity {
 	return results.Identity{
 		Schema: results.Schema, Protocol: observe.Protocol, Kernel: digest, Agent: agentbin.Digest(s.Agent),
-		QEMU: m.QEMU, Build: m.Build, Machine: m.Machine, Accel: m.Accel,
+		Image: initramfs.Version + " " + savedVersion,
+		QEMU:  m.QEMU, Build: m.Build, Machine: m.Machine, Accel: m.Accel,
 		Clock: spec.Guest.Clock, CPUs: spec.Guest.CPUs, Memory: spec.Guest.Memory,
 		Seed: m.Seed, Args: m.Args, KernelArgs: spec.Variant.Args,
 		Restored: m.Restored, Shuffle: s.Shuffle, Fresh: s.FreshGuest,

@@ -70,14 +70,14 @@ type fetches struct {
 	mu    sync.Mutex
 	ready int
 	most  int
-	order []string
+	refs  []string // that were fetched
 }
 
 func (f *fetches) Fetch(ctx context.Context, c kernel.Candidate) (*kernel.Kernel, error) {
 	f.mu.Lock()
 	f.ready++
 	f.most = max(f.most, f.ready)
-	f.order = append(f.order, c.Version)
+	f.refs = append(f.refs, c.Ref)
 	f.mu.Unlock()
 	return f.fakes.Fetch(ctx, c)
 }
@@ -109,8 +109,8 @@ func TestDownloadsAreBounded(t *testing.T) {
 	if most := lookupsAtOnce + fetchesAtOnce + r.Jobs + r.Jobs; f.most > most {
 		t.Errorf("%d kernels waited for guests, more than %d", f.most, most)
 	}
-	if len(f.order) != 20 {
-		t.Errorf("fetched %d of 20", len(f.order))
+	if len(f.refs) != 20 {
+		t.Errorf("fetched %d of 20", len(f.refs))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ctmatrix/ctmatrix/images/kernel"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
 
@@ -108,6 +109,32 @@ func TestResumeInTheMiddle(t *testing.T) {
 	}
 	if !second.fakes.images[0].Again {
 		t.Error("the console would tell the boot twice")
+	}
+}
+
+// It is the kernel of the plan that is fetched, and no other that its ref names
+// by now. The cell is called what it was called.
+func TestResumeSameKernel(t *testing.T) {
+	first := newRig(t, map[string]script{"1": {stream: upTo(t, stream(t, "1-cloud"), `"begin"`, 2), hang: true}})
+	k := &first.cells[0].Kernel
+	k.Source, k.Suite, k.Ref, k.Flavour, k.Arch = kernel.SchemeDebian, "sid", "debian:1", "cloud", "amd64"
+	planned, err := Plan(first.cells)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Out, err = results.Create(t.TempDir(), "run", results.Plan{Cells: planned}); err != nil {
+		t.Fatal(err)
+	}
+	first.interrupt(t)
+	second := resumed(t, first, map[string]script{"1": obeys})
+	f := &fetches{fakes: second.fakes}
+	second.Kernels, second.Booter = f, f
+	c := second.run(t.Context(), t)[0]
+	if want := (kernel.Candidate{Source: "debian", Suite: "sid", Version: "1", Flavour: "cloud", Arch: "amd64"}).Exact(); f.refs[0] != want {
+		t.Errorf("fetched %s, want %s", f.refs[0], want)
+	}
+	if c.Outcome != results.CellOK || c.Kernel.Ref != "debian:1" {
+		t.Errorf("the cell is %s, of %s", c.Outcome, c.Kernel.Ref)
 	}
 }
 
