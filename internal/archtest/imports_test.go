@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"images/kernel/unpack", "images/kernel/apt", "images/kernel/store"},
 	{"images/kernel/deb"},
 	{"images/kernel", "images/initramfs"},
-	{"images/kernel/kerneltest"},
+	{"images/kernel/kerneltest", "images/changelog"},
 
 	{"orchestrator/internal/vm", "orchestrator/internal/remote", "orchestrator/internal/matrix",
 		"orchestrator/internal/agentbin", "orchestrator/internal/results"},
