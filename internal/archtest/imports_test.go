@@ -34,6 +34,7 @@ var layers = [][]string{
 		"orchestrator/internal/agentbin", "orchestrator/internal/results"},
 	{"orchestrator/internal/remote/remotetest", "orchestrator/internal/notes"},
 	{"orchestrator/internal/table", "orchestrator/internal/sched"},
+	{"orchestrator/internal/bisect"},
 	{"orchestrator/internal/render"},
 	{"orchestrator/internal/cli"},
 	{"orchestrator/cmd/ctmatrix"},
@@ -58,6 +59,7 @@ var may = []struct {
 	{"orchestrator/internal/results", []string{"guest/observe"}},
 	{"orchestrator/internal/notes", []string{"orchestrator/internal/results"}},
 	{"orchestrator/internal/table", []string{"guest/observe", "orchestrator/internal/results", "orchestrator/internal/notes"}},
+	{"orchestrator/internal/bisect", []string{"guest/observe", "images/changelog", "orchestrator/internal/results", "orchestrator/internal/table"}},
 	{"orchestrator/internal/render", []string{"guest/observe", "orchestrator/internal/results", "orchestrator/internal/table"}},
 	{"orchestrator/", []string{"guest/observe", "images/", "orchestrator/"}},
 }
