@@ -60,7 +60,7 @@ var may = []struct {
 	{"orchestrator/internal/notes", []string{"orchestrator/internal/results"}},
 	{"orchestrator/internal/table", []string{"guest/observe", "orchestrator/internal/results", "orchestrator/internal/notes"}},
 	{"orchestrator/internal/bisect", []string{"guest/observe", "images/changelog", "orchestrator/internal/results", "orchestrator/internal/table"}},
-	{"orchestrator/internal/render", []string{"guest/observe", "orchestrator/internal/results", "orchestrator/internal/table"}},
+	{"orchestrator/internal/render", []string{"guest/observe", "images/changelog", "orchestrator/internal/bisect", "orchestrator/internal/results", "orchestrator/internal/table"}},
 	{"orchestrator/", []string{"guest/observe", "images/", "orchestrator/"}},
 }
 
