@@ -35,6 +35,7 @@ const (
 	maxEntries = 10_000
 	maxChanges = 1_000_000
 	maxText    = 4096 // bytes of a change
+	maxUnder   = 8    // lines that a change stands below
 )
 
 // header is the first line of an entry. The suites may be several.
@@ -148,6 +149,7 @@ func (b *builder) add(indent int, text string) {
 		}
 		b.open = b.open[:len(b.open)-1]
 	}
+	b.open = b.open[:min(len(b.open), maxUnder)]
 	n := node{indent: indent, text: text[:min(len(text), maxText)]}
 	for _, i := range b.open {
 		b.nodes[i].holds = b.nodes[i].holds || !isAddress(text)
