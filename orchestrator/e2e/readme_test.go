@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -51,24 +52,30 @@ func TestReadmeCommands(t *testing.T) {
 	}
 }
 
-// TestReadmeExample holds the rows of the README's example to rows that exist.
+// rowName is how a row is written where it is shown in full.
+var rowName = regexp.MustCompile(`^[a-z-]+/[a-z0-9@-]+/[a-z0-9+-]+\.[a-z0-9_+-]+$`)
+
+// TestReadmeExample holds the rows of the README's examples to rows that exist.
 func TestReadmeExample(t *testing.T) {
 	names := readGolden(t, "rows.golden")
-	probe, rows := "", 0
+	rows, example := 0, false
 	for _, line := range readme(t) {
-		if first, _, _ := strings.Cut(line, " "); strings.Count(first, "/") == 1 && !strings.ContainsAny(first, ".|`") {
-			probe = first
-		}
-		attr, _, isRow := strings.Cut(strings.TrimSpace(line), " ")
-		if !isRow || !strings.Contains(line, "│") || !strings.Contains(attr, ".") || strings.Contains(line, "→") || strings.HasPrefix(attr, "│") {
-			continue
-		}
-		rows++
-		if !slices.Contains(names, probe+"/"+attr) {
-			t.Errorf("the README shows row %s/%s, which no probe records", probe, attr)
+		switch {
+		case strings.HasPrefix(line, "```"):
+			example = line == "```console"
+		case example:
+			for _, word := range strings.Fields(line) {
+				if !rowName.MatchString(word) {
+					continue
+				}
+				rows++
+				if !slices.Contains(names, word) {
+					t.Errorf("the README shows row %s, which no probe records", word)
+				}
+			}
 		}
 	}
-	if rows == 0 {
-		t.Error("the README shows no row")
+	if rows < 5 {
+		t.Errorf("the README shows %d rows, there should be more", rows)
 	}
 }
