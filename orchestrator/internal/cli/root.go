@@ -40,6 +40,7 @@ type app struct {
 	cold           bool   // boot every guest
 	seed           uint32 // of virtual machines; 0 is the default
 	overrides      map[string]matrix.Override
+	again          string // what goes on with the run that was interrupted; "" where none was
 }
 
 // exit ends a command with a status and no further word.

@@ -168,12 +168,18 @@ func (a *app) execute(ctx context.Context, s *sched.Scheduler, cells []sched.Cel
 	if ctx.Err() == nil {
 		return s.Out.Finish(time.Now())
 	}
-	again := "ctmatrix run --resume"
+	a.again = "ctmatrix run --resume"
 	if flags.out != defaultOut {
-		again += " " + s.Out.Dir()
+		a.again += " " + s.Out.Dir()
 	}
-	a.warn("interrupted: what had been found by then is kept; `" + again + "` goes on")
 	return nil
+}
+
+// tellAgain says how to go on with a run that was cut short, below what it found.
+func (a *app) tellAgain() {
+	if a.again != "" {
+		a.warn("interrupted: what had been found by then is kept; `" + a.again + "` goes on")
+	}
 }
 
 // conditions are what the run must be gone on with.
@@ -266,6 +272,7 @@ func (a *app) report(dir string, b table.Book, elapsed time.Duration, asJSON boo
 	if err != nil {
 		return err
 	}
+	a.tellAgain()
 	return statusOf(table.ExitStatus(table.Unexplained(t.Changes()), !t.Residue().Empty()))
 }
 

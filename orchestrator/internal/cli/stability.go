@@ -81,6 +81,7 @@ func (a *app) stability(flags runFlags, names []string, s render.Summary) error 
 	if err != nil {
 		return err
 	}
+	a.tellAgain()
 	return statusOf(table.ExitStatus(trial.Totals().Flips, trial.Failed()))
 }
 

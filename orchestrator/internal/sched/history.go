@@ -115,8 +115,8 @@ func (h *History) save() (err error) {
 
 // estimate is how long a cell will take to run so many probes: as long as it did
 // with the nearest number of them, else as its series did, else as any; 0 where
-// nothing is known.
-func (h *History) estimate(spec Cell, probes int) time.Duration {
+// nothing is known. Exact says that it was as many probes.
+func (h *History) estimate(spec Cell, probes int) (d time.Duration, exact bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, like := range []func(p past) bool{
@@ -124,17 +124,17 @@ func (h *History) estimate(spec Cell, probes int) time.Duration {
 		func(p past) bool { return p.Series == spec.Kernel.Series },
 		func(past) bool { return true },
 	} {
-		mean, ok := meanOf(h.past, probes, func(p past) bool { return p.Variant == spec.Variant.Name && like(p) })
-		if ok {
-			return mean
+		mean, off := meanOf(h.past, probes, func(p past) bool { return p.Variant == spec.Variant.Name && like(p) })
+		if mean > 0 {
+			return mean, off == 0
 		}
 	}
-	return 0
+	return 0, false
 }
 
 // meanOf is the mean of those that are like something and ran the nearest number
-// of probes.
-func meanOf(all []past, probes int, like func(past) bool) (time.Duration, bool) {
+// of probes, and how far off that number is; 0 where there are none.
+func meanOf(all []past, probes int, like func(past) bool) (mean time.Duration, off int) {
 	near := func(p past) int { return max(p.Probes-probes, probes-p.Probes) }
 	nearest, sum, n := 0, time.Duration(0), 0
 	for _, p := range all {
@@ -149,9 +149,9 @@ func meanOf(all []past, probes int, like func(past) bool) (time.Duration, bool) 
 		}
 	}
 	if n == 0 {
-		return 0, false
+		return 0, 0
 	}
-	return sum / time.Duration(n), true
+	return sum / time.Duration(n), nearest
 }
 
 // outlook guesses how long a run will go on. It may be used concurrently.
@@ -163,9 +163,11 @@ type outlook struct {
 	estimates []time.Duration
 	ended     []bool
 	began     []time.Time
-	guessed   time.Duration // of the cells that have been run
-	took      time.Duration // by these
+	took      time.Duration // by the cells that have been run
 	run       int           // how many these are
+	guessed   time.Duration // of those of them for which there was a guess
+	// tookGuessed is what these took.
+	tookGuessed time.Duration
 }
 
 func newOutlook(estimates []time.Duration, jobs int, tell func(time.Duration)) *outlook {
@@ -187,7 +189,11 @@ func (o *outlook) end(i int, at time.Time) {
 	defer o.mu.Unlock()
 	o.ended[i] = true
 	if !o.began[i].IsZero() {
-		o.guessed, o.took, o.run = o.guessed+o.estimates[i], o.took+at.Sub(o.began[i]), o.run+1
+		took := at.Sub(o.began[i])
+		o.took, o.run = o.took+took, o.run+1
+		if o.estimates[i] > 0 {
+			o.guessed, o.tookGuessed = o.guessed+o.estimates[i], o.tookGuessed+took
+		}
 	}
 	if o.tell != nil {
 		o.tell(o.left(at))
@@ -195,12 +201,12 @@ func (o *outlook) end(i int, at time.Time) {
 }
 
 // left is how long the cells that have not ended will take, corrected by how far
-// off the guesses were until now; 0 where nothing is known. The caller holds the
-// lock.
+// off the guesses were until now, or as long as those that have; 0 where nothing
+// is known. The caller holds the lock.
 func (o *outlook) left(at time.Time) time.Duration {
 	off := 1.0
 	if o.guessed > 0 {
-		off = float64(o.took) / float64(o.guessed)
+		off = float64(o.tookGuessed) / float64(o.guessed)
 	}
 	var sum, longest time.Duration
 	for i, guess := range o.estimates {

@@ -21,7 +21,7 @@ func cellOf(version, series string) Cell {
 func TestEstimate(t *testing.T) {
 	cache := t.TempDir()
 	h := OpenHistory(cache)
-	if got := h.estimate(cellOf("6.1.1", "6.1"), 10); got != 0 {
+	if got, _ := h.estimate(cellOf("6.1.1", "6.1"), 10); got != 0 {
 		t.Errorf("of nothing: %s", got)
 	}
 	h.add(cellOf("6.1.1", "6.1"), 10, 10*time.Second)
@@ -47,8 +47,9 @@ func TestEstimate(t *testing.T) {
 		{"of any", cellOf("5.10.1", "5.10"), 10, 92 * time.Second / 3},
 		{"another variant", other, 10, 0},
 	} {
-		if got := h.estimate(tt.cell, tt.probes); got != tt.want {
-			t.Errorf("%s: %s, want %s", tt.what, got, tt.want)
+		got, exact := h.estimate(tt.cell, tt.probes)
+		if got != tt.want || exact != (tt.probes == 10 && got > 0) {
+			t.Errorf("%s: %s, exact %v; want %s", tt.what, got, exact, tt.want)
 		}
 	}
 }
@@ -64,14 +65,14 @@ func TestHistoryIsDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := OpenHistory(cache)
-	if got := h.estimate(cellOf("1", "1"), 1); got != 0 {
+	if got, _ := h.estimate(cellOf("1", "1"), 1); got != 0 {
 		t.Errorf("estimates %s", got)
 	}
 	h.add(cellOf("1", "1"), 1, time.Second)
 	if err := h.save(); err != nil {
 		t.Fatal(err)
 	}
-	if got := OpenHistory(cache).estimate(cellOf("1", "1"), 1); got != time.Second {
+	if got, _ := OpenHistory(cache).estimate(cellOf("1", "1"), 1); got != time.Second {
 		t.Errorf("after that it estimates %s", got)
 	}
 }

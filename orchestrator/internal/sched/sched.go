@@ -107,13 +107,17 @@ func (s *Scheduler) Run(ctx context.Context, cells []Cell) error {
 	s.fetches = make(chan struct{}, fetchesAtOnce)
 	s.ahead = make(chan struct{}, fetchesAtOnce+s.Jobs)
 	s.jobs = newPlaces(s.Jobs)
-	estimates := make([]time.Duration, len(cells))
+	estimates, exact := make([]time.Duration, len(cells)), make([]time.Duration, len(cells))
 	for i, spec := range cells {
-		if s.History != nil && !spec.Ended() {
-			estimates[i] = s.History.estimate(spec, len(s.Selected))
+		if s.History == nil || spec.Ended() {
+			continue
+		}
+		d, same := s.History.estimate(spec, len(s.Selected))
+		if estimates[i] = d; same {
+			exact[i] = d // what other probes took orders cells, and foretells nothing
 		}
 	}
-	s.outlook = newOutlook(estimates, s.Jobs, s.Left)
+	s.outlook = newOutlook(exact, s.Jobs, s.Left)
 	for i, spec := range cells {
 		if !spec.Ended() {
 			s.Progress.State(i, Planned(spec), "waits")
