@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,7 +95,7 @@ func (b *bars) Close() {
 	if b.sum != nil {
 		b.sum.Abort(true)
 	}
-	b.progress.Wait() // the last look at the lines takes the lock
+	b.progress.Wait()
 }
 
 // Start implements kernel.Progress.
@@ -143,18 +144,12 @@ func (d *download) Done(err error) {
 // what went wrong with others stays above.
 func (b *bars) State(i int, cell results.Cell, state string) {
 	now := time.Now()
-	b.mu.Lock()
 	ended := b.total.state(i, cell, state)
-	if b.progress != nil && !b.closed {
+	if b.progress != nil {
 		b.show(i, nameOf(cell), state, ended)
 	}
-	total := ""
-	if b.progress == nil && ended && b.total.due(now) {
-		total = b.total.text(now)
-	}
-	b.mu.Unlock()
 	wrong := ended && state != string(results.CellOK) && state != "kept"
-	told := b.progress == nil && state != "waits" && state != "kept" && (cell.Booted() || !ended)
+	told := b.progress == nil && !slices.Contains([]string{"waits", "ends", "kept"}, state) && (cell.Booted() || !ended)
 	if wrong || told {
 		text := fmt.Sprintf("%-10s %s", nameOf(cell), state)
 		if cell.Reason != "" {
@@ -162,20 +157,13 @@ func (b *bars) State(i int, cell results.Cell, state string) {
 		}
 		b.line(text)
 	}
-	if total != "" {
-		b.line(total)
+	if b.progress == nil && ended && b.total.due(now) {
+		b.line(b.total.text(now))
 	}
 }
 
 // Left is told how long the run will go on.
-func (b *bars) Left(d time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.total.until = time.Time{}
-	if d > 0 {
-		b.total.until = time.Now().Add(d)
-	}
-}
+func (b *bars) Left(d time.Duration) { b.total.left(d, time.Now()) }
 
 // nameOf names a cell as the table does.
 func nameOf(cell results.Cell) string {
@@ -189,22 +177,22 @@ func nameOf(cell results.Cell) string {
 	return name
 }
 
-// show has a line for a cell while it runs, and one for all of them below. The
-// caller holds the lock.
+// show has a line for a cell while it runs, and one for all of them below.
 func (b *bars) show(i int, name, state string, ended bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
 	if b.sum == nil {
-		b.sum = b.text(lastBar, func() string {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			return b.total.text(time.Now())
-		})
+		b.sum = b.text(lastBar, func() string { return b.total.text(time.Now()) })
 	}
 	line := b.cells[i]
 	switch {
 	case ended && line != nil:
 		line.bar.Abort(true)
 		delete(b.cells, i)
-	case ended || state == "waits":
+	case ended || state == "waits" || state == "ends" && line == nil:
 	default:
 		if line == nil {
 			line = &cellLine{}
@@ -218,7 +206,8 @@ func (b *bars) show(i int, name, state string, ended bool) {
 // lastBar is below all others.
 const lastBar = 1 << 20
 
-// text adds a line that shows what get returns.
+// text adds a line that shows what get returns. The screen waits for it: it must
+// not take the lock of the bars, which is held by those who wait for the screen.
 func (b *bars) text(priority int, get func() string) *mpb.Bar {
 	return b.progress.New(1, mpb.NopStyle(), mpb.BarPriority(priority),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return get() })))

@@ -3,13 +3,16 @@ package cli
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
 
-// total counts the cells of a run.
+// total counts the cells of a run. It may be used concurrently, and holds its lock
+// for no call of others.
 type total struct {
+	mu     sync.Mutex
 	cells  int
 	ended  int
 	cached int // came from the cache as a whole
@@ -28,6 +31,8 @@ const totalEvery = 30 * time.Second
 // state counts that the i-th cell is in a state of sched.Progress, and says
 // whether it has ended.
 func (t *total) state(i int, cell results.Cell, state string) (ended bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	switch state {
 	case "waits":
 		t.cells++
@@ -39,6 +44,9 @@ func (t *total) state(i int, cell results.Cell, state string) (ended bool) {
 		t.runs[i] = true
 		return false
 	case "runs":
+		return false
+	case "ends":
+		delete(t.runs, i)
 		return false
 	case "kept":
 		t.cells++
@@ -54,9 +62,21 @@ func (t *total) state(i int, cell results.Cell, state string) (ended bool) {
 	return true
 }
 
+// left sets when the run is guessed to end; 0 says that nobody knows.
+func (t *total) left(d time.Duration, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.until = time.Time{}
+	if d > 0 {
+		t.until = now.Add(d)
+	}
+}
+
 // due says whether plain output should be told: now and then, and in the end of
 // what was told before or came from the cache.
 func (t *total) due(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.ended == t.cells {
 		return t.told || t.cached > 0
 	}
@@ -72,6 +92,8 @@ func (t *total) due(now time.Time) bool {
 
 // text is the whole in a line.
 func (t *total) text(now time.Time) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	parts := []string{fmt.Sprintf("%d/%d cells", t.ended, t.cells)}
 	if n := len(t.runs); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d run", n))

@@ -108,6 +108,7 @@ func (s *Scheduler) boot(ctx context.Context, i int, c *collector, t task, k *ke
 		Kernel: k.Image, Digest: k.Digest, Layers: layers, Machine: t.Guest, Args: t.Variant.Args,
 		Console: console, Again: c.recalled > 0,
 	})
+	s.Progress.State(i, *c.cell, "ends")
 	if outcome == results.CellOK && s.History != nil {
 		s.History.add(t.Cell, probes, time.Since(began))
 	}

@@ -63,7 +63,7 @@ func TestResume(t *testing.T) {
 	before := first.interrupt(t)
 	second := resumed(t, first, map[string]script{"1": obeys, "2": obeys, "3": obeys, "4": obeys, "5": obeys})
 	for i, c := range second.run(t.Context(), t) {
-		want, words := results.CellOK, "[waits boots runs ok]"
+		want, words := results.CellOK, "[waits boots runs ends ok]"
 		if before[i].Outcome == results.CellOK || before[i].Outcome == results.CellCrashed {
 			want, words = before[i].Outcome, "[kept]"
 			if diff := cmp.Diff(before[i], c); diff != "" {

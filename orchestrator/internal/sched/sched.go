@@ -48,9 +48,9 @@ type Recorder = *results.Writer
 
 // Progress is told of what goes on. It is called from several goroutines.
 type Progress interface {
-	// State says that the i-th cell now "waits", "boots", "runs", or has ended
-	// in one of the words of results.CellOutcome, or had ended before the run was
-	// gone on with: "kept".
+	// State says that the i-th cell now "waits", "boots", "runs", "ends", when
+	// it has no guest any more, or has ended in one of the words of
+	// results.CellOutcome, or had ended before the run was gone on with: "kept".
 	State(i int, cell results.Cell, state string)
 }
 
@@ -119,7 +119,10 @@ func (s *Scheduler) Run(ctx context.Context, cells []Cell) error {
 	}
 	s.outlook = newOutlook(exact, s.Jobs, s.Left)
 	for i, spec := range cells {
-		if !spec.Ended() {
+		if spec.Ended() {
+			s.outlook.end(i, time.Now())
+			s.Progress.State(i, spec.Before.Cell, "kept")
+		} else {
 			s.Progress.State(i, Planned(spec), "waits")
 		}
 	}
@@ -183,8 +186,6 @@ func (s *Scheduler) task(ctx context.Context, i int, t task) error {
 	defer t.release()
 	defer t.turn()
 	if t.Ended() {
-		s.outlook.end(i, time.Now())
-		s.Progress.State(i, t.Before.Cell, "kept")
 		return nil
 	}
 	cell := Planned(t.Cell)

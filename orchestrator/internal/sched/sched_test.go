@@ -72,7 +72,7 @@ func TestGood(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %q", file, got, err, want)
 		}
 	}
-	if got, want := fmt.Sprint(r.states.words[0]), "[waits boots runs ok]"; got != want {
+	if got, want := fmt.Sprint(r.states.words[0]), "[waits boots runs ends ok]"; got != want {
 		t.Errorf("states %s, want %s", got, want)
 	}
 }
