@@ -237,8 +237,12 @@ func (r *report) residue(residue table.Residue) {
 	}
 	r.p.blank()
 	r.p.line(span{bad, "not compared"})
-	for _, i := range residue.Cells {
-		r.failedCell(i)
+	for _, same := range r.alike(residue.Cells) {
+		if c := r.t.Columns[same[0]]; len(same) > 1 {
+			r.p.para(2, bad, fmt.Sprintf("%s %s: %s", r.labels(same), c.Outcome, cmp.Or(c.Reason, noReason)))
+		} else {
+			r.failedCell(same[0])
+		}
 	}
 	g := grid{indent: 2}
 	for _, u := range gather(residue) {
@@ -251,6 +255,25 @@ func (r *report) residue(residue table.Residue) {
 // consoleLines is how much of a dead guest's console is shown; the rest is in
 // its file.
 const consoleLines = 8
+
+// alike brings together cells of which there is the same to say and no more: an
+// interrupt leaves a pool of them.
+func (r *report) alike(columns []int) [][]int {
+	var out [][]int
+	for _, i := range columns {
+		c := r.t.Columns[i]
+		at := slices.IndexFunc(out, func(same []int) bool {
+			o := r.t.Columns[same[0]]
+			return len(c.Console)+len(o.Console) == 0 && c.Outcome == o.Outcome && c.Reason == o.Reason
+		})
+		if at < 0 {
+			out = append(out, []int{i})
+		} else {
+			out[at] = append(out[at], i)
+		}
+	}
+	return out
+}
 
 func (r *report) failedCell(i int) {
 	c := r.t.Columns[i]

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -93,6 +94,25 @@ func TestColourOnlyAddsColour(t *testing.T) {
 	stripped := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAll(colored, nil)
 	if bytes.Equal(plain, colored) || !bytes.Equal(plain, stripped) {
 		t.Errorf("colour changes the text:\n%s\n%s", plain, stripped)
+	}
+}
+
+// What an interrupt leaves of a pool is said once.
+func TestInterruptedCellsAreOneLine(t *testing.T) {
+	s := newSample(t, "5.10.262-1", "6.1.192-2", "6.12.117-1", "7.3.4-1")
+	for i, reason := range []string{"", "interrupted", "interrupted", "interrupted during a/b"} {
+		if reason != "" {
+			s.cells[i].Outcome, s.cells[i].Reason = results.CellMissing, reason
+		}
+	}
+	got := string(text(t, s, Options{Width: 80}))
+	for _, want := range []string{
+		"\n  6.1.192, 6.12.117 missing: interrupted\n",
+		"\n  7.3.4 missing: interrupted during a/b\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
 	}
 }
 
