@@ -66,20 +66,32 @@ func (s *localSource) Fetch(ctx context.Context, c Candidate) (*Kernel, error) {
 		return nil, fmt.Errorf("%s: %w", c.Ref, err)
 	}
 	e, err := fill(ctx, s.store, key, s.warn, func(ctx context.Context, dir string) (store.Filled, error) {
-		t := newTree(ctx, dir, local.release)
-		t.whole = local.whole
-		for _, f := range local.files {
-			if err := t.copy(f); err != nil {
-				t.abort()
-				return store.Filled{}, err
-			}
-		}
-		return t.finish(c)
+		return local.fill(ctx, c, key, dir)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Ref, err)
 	}
 	return stored(c, e)
+}
+
+// fill copies the files, of which key was made, to dir.
+func (k localKernel) fill(ctx context.Context, c Candidate, key, dir string) (store.Filled, error) {
+	t := newTree(ctx, dir, k.release)
+	t.whole = k.whole
+	for _, f := range k.files {
+		if err := t.copy(f); err != nil {
+			t.abort()
+			return store.Filled{}, err
+		}
+	}
+	made, err := t.finish(c)
+	if err != nil {
+		return store.Filled{}, err
+	}
+	if again, err := k.key(ctx); err != nil || again != key {
+		return store.Filled{}, errors.Join(err, errors.New("it changed while it was copied; try again when nothing writes to it"))
+	}
+	return made, nil
 }
 
 // key names a kernel by the content of its files.

@@ -164,7 +164,7 @@ func (s *Store) sweepTmp(before time.Time) error {
 	return nil
 }
 
-// sweepOld removes the regular files below dir that were not written since.
+// sweepOld removes the documents below dir that nobody asked for since a time.
 func sweepOld(dir string, since time.Time) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {

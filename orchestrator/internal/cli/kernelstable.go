@@ -93,10 +93,13 @@ func flavoured(i kernel.Info) string {
 }
 
 // origin is where a kernel comes from: a suite, else the ref. Of a long path the
-// end is told.
+// end is told, and the version has what host: leaves out.
 func origin(i kernel.Info, most int) string {
-	if i.Suite != "" {
+	switch {
+	case i.Suite != "":
 		return i.Suite
+	case i.Source == kernel.SchemeHost:
+		return i.Source + ":"
 	}
 	text := []rune(i.Ref)
 	if len(text) <= most {
