@@ -142,17 +142,15 @@ func (s *debian) fetchChangelog(ctx context.Context, src remote) (packed []byte,
 }
 
 // changelogFile is the changelog among a package's files, as it is packed
-// there. Since 6.18 the documents' directory is a link to that of linux-base in
-// all packages but this one, which is why a link is not followed: see docs of a
-// build.
+// there. A link is none: it leads to another package, see docs of a build.
 type changelogFile struct {
 	name   string
 	packed []byte
 }
 
-func (*changelogFile) wants(name string) bool {
+func (*changelogFile) wants(name string, regular bool) bool {
 	dir, base := path.Split(name)
-	if base != "changelog.gz" && base != "changelog.Debian.gz" {
+	if !regular || base != "changelog.gz" && base != "changelog.Debian.gz" {
 		return false
 	}
 	ok, err := path.Match("usr/share/doc/linux-*/", dir)

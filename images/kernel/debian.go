@@ -358,9 +358,9 @@ func unpackPackage(t *tree, name string) ([]byte, error) {
 	}
 	defer f.Close() // only read
 	var changes changelogFile
-	wants := func(name string) bool { return changes.wants(name) || t.wants(name) }
+	wants := func(name string, regular bool) bool { return changes.wants(name, regular) || t.wants(name) }
 	err = deb.Files(f, wants, func(name string, size int64, r io.Reader) error {
-		if changes.wants(name) {
+		if changes.wants(name, true) {
 			return changes.add(name, size, r)
 		}
 		return t.add(name, size, r)

@@ -57,6 +57,29 @@ func TestHost(t *testing.T) {
 	}
 }
 
+// A kernel that is built anew while it is copied is not kept: its key would be
+// that of another.
+func TestCopyOfChanging(t *testing.T) {
+	h := machine(t, "boot/vmlinuz-6.9.1", "lib/modules/6.9.1/kernel/net/a.ko")
+	k, err := h.find("", "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := k.key(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.fill(t.Context(), Candidate{}, key, t.TempDir()); err != nil {
+		t.Errorf("unchanged: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(h.root, "lib/modules/6.9.1/kernel/net/a.ko"), []byte("anew"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.fill(t.Context(), Candidate{}, key, t.TempDir()); err == nil || !strings.Contains(err.Error(), "it changed while it was copied") {
+		t.Errorf("changed: %v", err)
+	}
+}
+
 // The modules may lie elsewhere, behind a link.
 func TestHostLinks(t *testing.T) {
 	h := machine(t, "boot/vmlinuz-6.9.1", "store/modules/kernel/net/a.ko")

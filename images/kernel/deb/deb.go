@@ -32,9 +32,9 @@ var ErrFormat = errors.New("malformed package")
 // Files reads the package r and calls each for every regular file for which
 // want returns true, in the order of the package. Names are slash-separated,
 // clean and relative: "boot/vmlinuz-6.1.0-56-cloud-amd64". The reader is valid
-// until each returns; size is its length. A wanted name that is not a regular
-// file is an error. An error from each ends the reading and is returned as is.
-func Files(r io.Reader, want func(name string) bool, each func(name string, size int64, r io.Reader) error) error {
+// until each returns; size is its length. want is told whether the name is a
+// regular file: to want another is an error. An error from each ends the reading and is returned as is.
+func Files(r io.Reader, want func(name string, regular bool) bool, each func(name string, size int64, r io.Reader) error) error {
 	a, err := newArchive(r)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func Files(r io.Reader, want func(name string) bool, each func(name string, size
 }
 
 // data reads the member that holds the files.
-func data(name string, r io.Reader, want func(string) bool, each func(string, int64, io.Reader) error) error {
+func data(name string, r io.Reader, want func(string, bool) bool, each func(string, int64, io.Reader) error) error {
 	switch path.Ext(name) {
 	case ".tar", ".xz", ".zst", ".gz":
 	default:
@@ -93,7 +93,7 @@ func data(name string, r io.Reader, want func(string) bool, each func(string, in
 		if n >= maxMembers || total > maxTotal {
 			return fmt.Errorf("%w: %s holds too much", ErrFormat, name)
 		}
-		if clean == "." || h.Typeflag == tar.TypeDir || !want(clean) {
+		if clean == "." || h.Typeflag == tar.TypeDir || !want(clean, h.Typeflag == tar.TypeReg) {
 			continue
 		}
 		if h.Typeflag != tar.TypeReg {

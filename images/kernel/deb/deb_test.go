@@ -15,10 +15,10 @@ import (
 	"github.com/ctmatrix/ctmatrix/images/kernel/kerneltest"
 )
 
-func all(string) bool { return true }
+func all(string, bool) bool { return true }
 
 // read returns the wanted files of a package.
-func read(data []byte, want func(string) bool) (map[string]string, error) {
+func read(data []byte, want func(string, bool) bool) (map[string]string, error) {
 	got := map[string]string{}
 	err := deb.Files(bytes.NewReader(data), want, func(name string, size int64, r io.Reader) error {
 		b, err := io.ReadAll(r)
@@ -42,7 +42,7 @@ func TestFiles(t *testing.T) {
 	}
 	want := map[string]string{"boot/vmlinuz-1": "image", "lib/modules/1/kernel/a.ko": strings.Repeat("module", 1000)}
 	for _, compression := range []string{".xz", ".zst", ".gz", ""} {
-		got, err := read(kerneltest.Deb(t, compression, files...), func(name string) bool {
+		got, err := read(kerneltest.Deb(t, compression, files...), func(name string, _ bool) bool {
 			return strings.HasPrefix(name, "boot/") || path.Ext(name) == ".ko"
 		})
 		if err != nil {

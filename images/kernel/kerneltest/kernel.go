@@ -33,7 +33,7 @@ type Kernel struct {
 	// Meta adds the package that stands for the newest kernel of its flavour.
 	Meta bool
 
-	// Changelog is the text of changelog.gz; "" means that there is none.
+	// Changelog is the text of changelog.gz; "" means that it is a link to nowhere.
 	Changelog string
 	// Image is the content of vmlinuz; "" means some text.
 	Image string
@@ -123,6 +123,8 @@ func (k Kernel) docFiles(t testing.TB, name string) []File {
 	files := []File{{Name: dir + "copyright", Data: "free\n"}}
 	if k.Changelog != "" {
 		files = append(files, File{Name: dir + "changelog.gz", Data: string(Compress(t, ".gz", []byte(k.Changelog)))})
+	} else {
+		files = append(files, File{Name: dir + "changelog.gz", Link: "../linux-base/changelog.gz"})
 	}
 	return files
 }
