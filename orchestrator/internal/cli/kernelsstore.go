@@ -39,6 +39,9 @@ the exit status is 2.`,
 			if asJSON {
 				err = errors.Join(a.json(fetched), err)
 			}
+			if errors.As(err, &exit{}) {
+				return err
+			}
 			return errors.Join(failed, err)
 		},
 	}
@@ -95,7 +98,8 @@ func (a *app) fetch(ctx context.Context, catalog *kernel.Catalog, candidates []k
 		}
 	}
 	if ctx.Err() != nil {
-		return fetched, ctx.Err()
+		a.warn("interrupted: the kernels that were fetched by then are kept")
+		return fetched, exit{ExitFailed}
 	}
 	return fetched, errors.Join(errs...)
 }
