@@ -320,6 +320,9 @@ func (s *debian) unpackBuild(ctx context.Context, b build, dir string) (store.Fi
 		})
 	}
 	if err := g.Wait(); err != nil {
+		if errors.Is(err, ErrGone) { // which Offers tells
+			err = errors.Join(err, s.store.PutDoc(goneDocs, goneName(b), []byte(s.now().UTC().Format(time.RFC3339))))
+		}
 		return store.Filled{}, err
 	}
 	t := newTree(ctx, dir, b.Release)

@@ -19,6 +19,9 @@ type Info struct {
 	// Download is what the packages have in bytes; 0 where that is not known
 	// beforehand, and where there is nothing to download.
 	Download int64 `json:"download,omitempty"`
+	// Gone tells that the mirror did not have a package when it was fetched last,
+	// although its index names it.
+	Gone bool `json:"gone,omitempty"`
 	// Stored is where its files are; nil where they are not.
 	Stored *Stored `json:"stored,omitempty"`
 }
@@ -179,7 +182,19 @@ func (s *debian) info(b build) Info {
 		}
 		i.Download += p.hash.Size
 	}
+	i.Gone = i.Stored == nil && s.store.Doc(goneDocs, goneName(b)) != nil
 	return i
+}
+
+const goneDocs = "gone"
+
+// goneName is of a build on a mirror: another mirror may have it.
+func goneName(b build) string {
+	var urls []string
+	for _, p := range b.parts {
+		urls = append(urls, p.urls...)
+	}
+	return suiteID(urls...)
 }
 
 // offers implements informer.

@@ -65,6 +65,24 @@ func TestOffers(t *testing.T) {
 	}
 }
 
+// What the mirror turned out not to have is marked, until it has it.
+func TestOffersGone(t *testing.T) {
+	f := standard(t)
+	f.Remove("6.1.192-1")
+	if _, err := f.get("debian:6.1.192-1"); !errors.Is(err, kernel.ErrGone) {
+		t.Fatalf("got %v", err)
+	}
+	got, err := f.catalog().Offers(t.Context(), "debian:6.1.*")
+	if err != nil || len(got) != 3 || got[0].Gone || !got[1].Gone || got[2].Gone {
+		t.Errorf("%+v, %v; want the second gone", got, err)
+	}
+	f.Restore()
+	f.mustGet("debian:6.1.192-1")
+	if got, err = f.catalog().Offers(t.Context(), "debian:6.1.192-1"); err != nil || got[0].Gone {
+		t.Errorf("%+v, %v; want it back", got, err)
+	}
+}
+
 // To look is not to use.
 func TestOffersUseNothing(t *testing.T) {
 	f := standard(t)

@@ -117,6 +117,13 @@ func (m *Mirror) Remove(part string) {
 	m.gone = append(m.gone, part)
 }
 
+// Restore brings back what Remove took away.
+func (m *Mirror) Restore() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gone = nil
+}
+
 // Corrupt makes the files whose paths contain part come with a changed byte.
 func (m *Mirror) Corrupt(part string) {
 	m.mu.Lock()

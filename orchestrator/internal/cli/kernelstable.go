@@ -43,7 +43,12 @@ func (t inventory) columns(width int) []column {
 		{head: "RELEASE", cell: func(i kernel.Info) string { return i.Release }, spare: 3},
 		{head: "FROM", cell: func(i kernel.Info) string { return origin(i, from) }, spare: 6},
 		{head: "INDEX", cell: indexed},
-		{head: "DOWNLOAD", cell: func(i kernel.Info) string { return size(i.Download) }, spare: 5, right: true},
+		{head: "DOWNLOAD", cell: func(i kernel.Info) string {
+			if i.Gone {
+				return "gone"
+			}
+			return size(i.Download)
+		}, spare: 5, right: true},
 		{head: "STORED", cell: func(i kernel.Info) string {
 			if i.Stored == nil {
 				return ""
@@ -228,9 +233,9 @@ func (t inventory) pad(c column, text string) string {
 	return text + space
 }
 
-// summary is the last line: how many there are, and what they take.
+// summary is the last lines: how many there are, and what they take.
 func (t inventory) summary(offered int, storeOnly bool) string {
-	var unverified, missing, unknown, here int
+	var unverified, missing, unknown, gone, here int
 	var download, taken int64
 	seen := map[string]bool{}
 	for n, i := range t.all {
@@ -238,6 +243,8 @@ func (t inventory) summary(offered int, storeOnly bool) string {
 			unverified++
 		}
 		switch {
+		case i.Gone:
+			gone++
 		case i.Stored == nil:
 			missing++
 			if i.Download == 0 && i.Source == kernel.SchemeDebian {
@@ -263,6 +270,9 @@ func (t inventory) summary(offered int, storeOnly bool) string {
 		parts = append(parts, fetch)
 	}
 	line := strings.Join(parts, " · ")
+	if gone > 0 {
+		line += fmt.Sprintf("\n%d gone from the mirror, although its index names them", gone)
+	}
 	if unverified > 0 && !t.allowed {
 		line += fmt.Sprintf("\n%d unverified, which a run takes only with --allow-unverified", unverified)
 	}
