@@ -37,34 +37,34 @@ func TestInventoryTable(t *testing.T) {
 	const offered = 4
 	for width, want := range map[int]string{
 		80: `
-VERSION             FROM                INDEX       DOWNLOAD   STORED   USED
-6.1.172-1~deb11u1   bullseye-security   verified      27 MiB
-6.12.117-1~deb12u1  bookworm-security   verified      33 MiB   41 MiB    3 h
-7.1.13-1~bpo13+1    trixie-backports    unverified
-6.1.174-1~deb11u1   bullseye-security   verified        gone
+VERSION             FROM               INDEX       DOWNLOAD  STORED  USED
+6.1.172-1~deb11u1   bullseye-security  verified      27 MiB
+6.12.117-1~deb12u1  bookworm-security  verified      33 MiB  41 MiB   3 h
+7.1.13-1~bpo13+1    trixie-backports   unverified
+6.1.174-1~deb11u1   bullseye-security  verified        gone
 
 also in the store
-VERSION             FROM                INDEX       DOWNLOAD   STORED   USED
-6.1.140-1 rt        bookworm            verified               53 MiB    3 d
-6.12.1-mine         tree:…ux/build/out                        5.0 MiB    now
-6.9.1               host:                                     5.0 MiB  5 min
+VERSION       RELEASE            FROM                INDEX      STORED   USED
+6.1.140-1 rt  6.1.0-37-rt-amd64  bookworm            verified   53 MiB    3 d
+6.12.1-mine   6.12.1-mine        tree:…ux/build/out            5.0 MiB    now
+6.9.1         6.9.1              host:                         5.0 MiB  5 min
 
 4 offered · 3 stored, 99 MiB · 2 to fetch, 27 MiB and more
 1 gone from the mirror, although its index names them
 1 unverified, which a run takes only with --allow-unverified
 `,
 		160: `
-VERSION             FLAVOUR  RELEASE                       FROM                                    INDEX       DOWNLOAD   STORED   USED  DIGEST
-6.1.172-1~deb11u1   cloud    6.1.0-0.deb11.48-cloud-amd64  bullseye-security                       verified      27 MiB
-6.12.117-1~deb12u1  cloud    6.12.117+deb12-cloud-amd64    bookworm-security                       verified      33 MiB   41 MiB    3 h  aaaaaaaaaaaa
-7.1.13-1~bpo13+1    cloud    7.1.13+deb13-cloud-amd64      trixie-backports                        unverified
-6.1.174-1~deb11u1   cloud    6.1.0-0.deb11.49-cloud-amd64  bullseye-security                       verified        gone
+VERSION             RELEASE                       FROM               INDEX       DOWNLOAD  STORED  USED  DIGEST
+6.1.172-1~deb11u1   6.1.0-0.deb11.48-cloud-amd64  bullseye-security  verified      27 MiB
+6.12.117-1~deb12u1  6.12.117+deb12-cloud-amd64    bookworm-security  verified      33 MiB  41 MiB   3 h  aaaaaaaaaaaa
+7.1.13-1~bpo13+1    7.1.13+deb13-cloud-amd64      trixie-backports   unverified
+6.1.174-1~deb11u1   6.1.0-0.deb11.49-cloud-amd64  bullseye-security  verified        gone
 
 also in the store
-VERSION             FLAVOUR  RELEASE                       FROM                                    INDEX       DOWNLOAD   STORED   USED  DIGEST
-6.1.140-1           rt       6.1.0-37-rt-amd64             bookworm                                verified               53 MiB    3 d  bbbbbbbbbbbb
-6.12.1-mine                  6.12.1-mine                   tree:/home/someone/src/linux/build/out                        5.0 MiB    now  cccccccccccc
-6.9.1                        6.9.1                         host:                                                         5.0 MiB  5 min  cccccccccccc
+VERSION      FLAVOUR  RELEASE            FROM                                    INDEX      STORED   USED  DIGEST
+6.1.140-1    rt       6.1.0-37-rt-amd64  bookworm                                verified   53 MiB    3 d  bbbbbbbbbbbb
+6.12.1-mine           6.12.1-mine        tree:/home/someone/src/linux/build/out            5.0 MiB    now  cccccccccccc
+6.9.1                 6.9.1              host:                                             5.0 MiB  5 min  cccccccccccc
 
 4 offered · 3 stored, 99 MiB · 2 to fetch, 27 MiB and more
 1 gone from the mirror, although its index names them

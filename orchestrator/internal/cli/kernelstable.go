@@ -71,7 +71,8 @@ func (t inventory) columns(width int) []column {
 	return slices.DeleteFunc(columns, func(c column) bool { return !t.tells(c) })
 }
 
-// tells reports whether a column says anything: one flavour for all does not.
+// tells reports whether a column says anything: the flavour that is meant when
+// none is named does not.
 func (t inventory) tells(c column) bool {
 	values := map[string]bool{}
 	for _, i := range t.all {
@@ -79,8 +80,7 @@ func (t inventory) tells(c column) bool {
 	}
 	switch c.head {
 	case flavourHead:
-		delete(values, "") // of a kernel of this machine
-		return len(values) > 1
+		delete(values, kernel.DefaultFlavour)
 	case "VERSION", "RELEASE", "INDEX":
 		return true
 	}
@@ -150,9 +150,8 @@ func ago(d time.Duration) string {
 }
 
 // write writes the first kernels, which are offered, then the others, then how
-// many there are.
+// many there are. What the others lack leaves room, so that each has its columns.
 func (t inventory) write(w io.Writer, o render.Options, offered int, storeOnly bool) error {
-	columns := t.fit(t.columns(o.Width), o.Width)
 	for n, part := range [][]kernel.Info{t.all[:offered], t.all[offered:]} {
 		if len(part) == 0 {
 			continue
@@ -162,7 +161,9 @@ func (t inventory) write(w io.Writer, o render.Options, offered int, storeOnly b
 				return err
 			}
 		}
-		if err := render.Columns(w, t.heads(columns), t.rows(columns, part), o); err != nil {
+		p := inventory{all: part, now: t.now}
+		columns := p.fit(p.columns(o.Width), o.Width)
+		if err := render.Columns(w, p.heads(columns), p.rows(columns), o); err != nil {
 			return err
 		}
 	}
@@ -212,9 +213,9 @@ func (t inventory) heads(columns []column) []string {
 	return out
 }
 
-func (t inventory) rows(columns []column, part []kernel.Info) [][]string {
+func (t inventory) rows(columns []column) [][]string {
 	var out [][]string
-	for _, i := range part {
+	for _, i := range t.all {
 		var row []string
 		for _, c := range columns {
 			row = append(row, t.pad(c, c.cell(i)))
@@ -224,13 +225,12 @@ func (t inventory) rows(columns []column, part []kernel.Info) [][]string {
 	return out
 }
 
-// pad makes a cell as wide as its column, so that the parts have the same.
+// pad puts numbers at the right of their column.
 func (t inventory) pad(c column, text string) string {
-	space := strings.Repeat(" ", t.width(c)-utf8.RuneCountInString(text))
-	if c.right {
-		return space + text
+	if !c.right {
+		return text
 	}
-	return text + space
+	return strings.Repeat(" ", t.width(c)-utf8.RuneCountInString(text)) + text
 }
 
 // summary is the last lines: how many there are, and what they take.
