@@ -146,7 +146,7 @@ type Report struct {
 	Row      string
 	Question string // of the row's probe
 	Search   *Search
-	Excerpts []Excerpt // of changelogs, parallel to the search's boundaries; empty between series
+	Excerpts []Excerpt // of changelogs, parallel to the search's boundaries; empty between series, and where kernels were not asked
 	Cut      bool      // the search was interrupted
 	Warnings []string  // beside those of the search
 }

@@ -176,7 +176,7 @@ func (b *bisection) excerpts(ctx context.Context) {
 	topics := bisect.Topics(b.report.Row, b.head)
 	for _, boundary := range b.report.Search.Boundaries() {
 		var x bisect.Excerpt
-		if boundary.Inside {
+		if boundary.Inside && len(boundary.Unasked) == 0 {
 			text, err := b.changelogs.Changelog(ctx, b.cells[boundary.Newer].Kernel)
 			switch {
 			case errors.Is(err, context.Canceled):

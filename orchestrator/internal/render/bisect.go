@@ -56,7 +56,7 @@ func BisectStep(w io.Writer, r *bisect.Report, n int, o Options) error {
 	v := r.Search.Value(at)
 	s, text := plain, valueText(v)
 	if !v.Status.Behaviour() {
-		s, text = bad, "skipped: "+text
+		s, text = bad, "skipped: "+skipReason(v)
 	}
 	lines := (cell{s, []string{text}}).folded(p.width - indent)
 	left := leftText(r.Search)
@@ -65,8 +65,9 @@ func BisectStep(w io.Writer, r *bisect.Report, n int, o Options) error {
 		if i == 0 {
 			spans = append(slices.Clone(lead), span{s, l})
 		}
-		if i == len(lines)-1 && indent+width(l)+2+width(left) <= p.width {
-			spans = append(spans, span{plain, strings.Repeat(" ", p.width-indent-width(l)-width(left))}, span{dim, left})
+		if used := indent + width(l); i == len(lines)-1 && used+2+width(left) <= p.width {
+			right := max(min(p.width, defaultWidth), used+2+width(left))
+			spans = append(spans, span{plain, strings.Repeat(" ", right-used-width(left))}, span{dim, left})
 			left = ""
 		}
 		p.line(spans...)
@@ -95,16 +96,20 @@ func BisectText(w io.Writer, r *bisect.Report, s Summary, o Options) error {
 	}
 	for i, b := range r.Search.Boundaries() {
 		bisectBoundary(p, r, b)
-		if b.Inside {
+		if b.Inside && len(b.Unasked) == 0 {
 			bisectChanges(p, r.Search.Kernels()[b.Newer], r.Excerpts[i])
 		}
 		p.line()
 	}
-	if verdict := bisectVerdict(r); verdict != "" {
+	verdict, warnings := bisectVerdict(r), slices.Concat(r.Search.Warnings(), r.Warnings)
+	if verdict != "" {
 		p.para(0, strong, verdict)
 	}
-	for _, warning := range slices.Concat(r.Search.Warnings(), r.Warnings) {
+	for _, warning := range warnings {
 		p.para(0, bad, "warning: "+warning)
+	}
+	if verdict != "" || len(warnings) > 0 {
+		p.line()
 	}
 	bisectCounts(p, r, s)
 	_, err := w.Write(p.buf.Bytes())
@@ -149,7 +154,7 @@ func bisectBoundary(p *printer, r *bisect.Report, b bisect.Boundary) {
 	}
 	g.write(p)
 	if !b.Inside {
-		p.para(2, dim, "These are the oldest of both that answered. The change is somewhere on the way from one series to the other, in no package that could be named.")
+		p.para(2, dim, "These are the oldest of both that answered. The change came somewhere on the way from one series to the other: no package can be named for it.")
 	}
 	if n := len(b.Unasked); n > 0 {
 		p.para(2, bad, fmt.Sprintf("%s in between not asked", count(n, "kernel")))
@@ -178,9 +183,13 @@ func bisectSkipped(s *bisect.Search, b bisect.Boundary) []string {
 	return out
 }
 
-// skipReason is why a kernel gave no answer.
+// skipReason is why a kernel gave no answer. That it is missing goes without
+// saying.
 func skipReason(v table.Value) string {
-	return cmp.Or(v.Text, string(v.Status))
+	if v.Status == table.Missing {
+		return cmp.Or(v.Text, noReason)
+	}
+	return valueText(v)
 }
 
 // bisectChanges writes an excerpt from the newer package's changelog.
@@ -209,11 +218,13 @@ func bisectChanges(p *printer, newer bisect.Kernel, x bisect.Excerpt) {
 		for _, c := range e.Changes {
 			bisectAbove(p, above, c.Under)
 			above = c.Under
-			bisectItem(p, 4+2*len(c.Under), plain, c.Text)
+			bisectItem(p, bisectIndent(c.Under), plain, c.Text)
 		}
 	}
-	p.line()
-	p.para(2, dim, count(x.LeftOut, "other change")+" left out")
+	if x.LeftOut > 0 {
+		p.line()
+		p.para(2, dim, count(x.LeftOut, "other change")+" left out")
+	}
 }
 
 // bisectAbove writes the lines that a change stands below, unless the one before
@@ -221,16 +232,32 @@ func bisectChanges(p *printer, newer bisect.Kernel, x bisect.Excerpt) {
 func bisectAbove(p *printer, before, under []string) {
 	for i, u := range under {
 		if i >= len(before) || !slices.Equal(before[:i+1], under[:i+1]) {
-			bisectItem(p, 4+2*i, dim, u)
+			bisectItem(p, bisectIndent(under[:i]), dim, u)
 		}
 	}
 }
 
-// bisectItem writes a line of a changelog as Debian does, folded behind a mark.
-// An address has none, and is not folded: it could not be followed.
+// bisectIndent is where a line stands, as Debian writes it: what is below an
+// address stands in the same column.
+func bisectIndent(under []string) int {
+	indent := 4
+	for _, u := range under {
+		if !isAddress(u) {
+			indent += 2
+		}
+	}
+	return indent
+}
+
+func isAddress(text string) bool {
+	return strings.Contains(text, "://") && !strings.Contains(text, " ")
+}
+
+// bisectItem writes a line of a changelog, folded behind a mark. An address has
+// none, and is not folded: it could not be followed.
 func bisectItem(p *printer, indent int, s style, text string) {
 	pad := span{plain, strings.Repeat(" ", indent)}
-	if strings.Contains(text, "://") && !strings.Contains(text, " ") {
+	if isAddress(text) {
 		p.line(pad, span{s, text})
 		return
 	}

@@ -3,7 +3,6 @@ package render
 import (
 	"encoding/json"
 	"io"
-	"slices"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/images/changelog"
@@ -53,9 +52,9 @@ type BisectBoundary struct {
 	Series  []string        `json:"series"` // the one, or both
 	Older   BisectAnswer    `json:"older"`
 	Newer   BisectAnswer    `json:"newer"`
-	Skipped []BisectAnswer  `json:"skipped"` // in between, without an answer
-	Unasked []string        `json:"unasked"` // in between, not asked
-	Changes *BisectExcerpts `json:"changes,omitempty"`
+	Skipped []BisectAnswer  `json:"skipped"`           // in between, without an answer
+	Unasked []string        `json:"unasked"`           // in between, not asked
+	Changes *BisectExcerpts `json:"changes,omitempty"` // inside a series, where nothing was left unasked
 }
 
 // BisectExcerpts is what the newer package's changelog has that the older lacks.
@@ -88,7 +87,7 @@ func BisectJSON(w io.Writer, r *bisect.Report, s Summary) error {
 		Schema: ReportSchema, Row: r.Row, From: kernels[0].Version, To: kernels[len(kernels)-1].Version,
 		All: search.All(), Outcome: r.Outcome(), Interrupted: r.Cut,
 		Steps: answersOf(search, search.Asked()), Boundaries: []BisectBoundary{},
-		Warnings: slices.Concat([]string{}, search.Warnings(), r.Warnings),
+		Warnings: append(append([]string{}, search.Warnings()...), r.Warnings...),
 		Elapsed:  s.Elapsed.Seconds(), Dir: s.Dir,
 	}
 	for _, series := range search.Series() {
@@ -130,9 +129,11 @@ func boundaryOf(r *bisect.Report, i int, b bisect.Boundary) BisectBoundary {
 	}
 	if b.Inside {
 		out.Kind, out.Series = "inside", out.Series[:1]
+	}
+	if b.Inside && len(b.Unasked) == 0 {
 		x := r.Excerpts[i]
 		out.Changes = &BisectExcerpts{
-			Topics: slices.Concat([]string{}, x.Topics), Entries: entriesOf(x.Entries), LeftOut: x.LeftOut, Missing: x.Missing,
+			Topics: append([]string{}, x.Topics...), Entries: entriesOf(x.Entries), LeftOut: x.LeftOut, Missing: x.Missing,
 		}
 	}
 	return out
@@ -143,7 +144,7 @@ func entriesOf(entries []changelog.Entry) []BisectEntry {
 	for _, e := range entries {
 		entry := BisectEntry{Source: e.Source, Version: e.Version, Suite: e.Suite, Changes: []BisectChange{}}
 		for _, c := range e.Changes {
-			entry.Changes = append(entry.Changes, BisectChange{Under: slices.Concat([]string{}, c.Under), Text: c.Text})
+			entry.Changes = append(entry.Changes, BisectChange{Under: append([]string{}, c.Under...), Text: c.Text})
 		}
 		out = append(out, entry)
 	}
