@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -19,7 +17,6 @@ import (
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/agentbin"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/bisect"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
-	"github.com/ctmatrix/ctmatrix/orchestrator/internal/render"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/sched"
 )
@@ -77,32 +74,7 @@ func (a *app) bisect(cmd *cobra.Command, flags bisectFlags) error {
 	if err != nil {
 		return err
 	}
-	if !flags.json {
-		err = b.say(func(w io.Writer) error { return render.BisectHead(w, b.report, a.layout()) })
-	}
-	if err == nil {
-		err = b.search(cmd.Context())
-	}
-	if err != nil {
-		return err
-	}
-	b.excerpts(cmd.Context())
-	bars.Close()
-	if b.report.Cut {
-		a.warn("interrupted: what had been found by then is kept")
-	} else if err := b.out.Finish(time.Now()); err != nil {
-		return err
-	}
-	summary := render.Summary{Elapsed: time.Since(started), Dir: b.out.Dir()}
-	if flags.json {
-		err = render.BisectJSON(a.stdout, b.report, summary)
-	} else {
-		err = render.BisectText(a.stdout, b.report, summary, a.layout())
-	}
-	if err != nil {
-		return err
-	}
-	return statusOf(bisectStatus(b.report.Outcome()))
+	return b.carryOut(cmd.Context(), started)
 }
 
 func bisectStatus(o bisect.Outcome) int {
@@ -154,8 +126,11 @@ func (a *app) newBisection(cmd *cobra.Command, flags bisectFlags, bars *bars, st
 	if err != nil {
 		return nil, err
 	}
-	b := &bisection{app: a, bars: bars, quiet: flags.json, changelogs: catalog, scheduler: s, cells: cellsOf(c, candidates, c.Variants, 1), head: head}
-	b.report = &bisect.Report{Row: flags.row, Question: head.Question, Search: bisect.New(bisectKernels(candidates), flags.all)}
+	b := &bisection{
+		app: a, bars: bars, json: flags.json, changelogs: catalog, scheduler: s, head: head,
+		cells:  cellsOf(c, candidates, c.Variants, 1),
+		report: &bisect.Report{Row: flags.row, Question: head.Question, Search: bisect.New(bisectKernels(candidates), flags.all)},
+	}
 	b.out, err = results.Create(flags.out, "", results.Plan{
 		Tool: Version, Argv: os.Args, Started: started.UTC(), Probes: listing.Probes,
 		Selection: results.Selection{Kernels: []string{flags.from, flags.to}, Probes: c.Probes, Variants: []string{variant.Name}},
@@ -267,21 +242,4 @@ func bisectKernels(candidates []kernel.Candidate) []bisect.Kernel {
 		out = append(out, bisect.Kernel{Version: c.Version, Release: c.Release, Series: c.Series, Suite: c.Suite})
 	}
 	return out
-}
-
-// say writes to standard output, above the bars where these are on the same
-// terminal.
-func (b *bisection) say(write func(io.Writer) error) error {
-	var buf bytes.Buffer
-	if err := write(&buf); err != nil {
-		return err
-	}
-	b.bars.mu.Lock()
-	defer b.bars.mu.Unlock()
-	w := b.app.stdout
-	if b.bars.progress != nil && !b.bars.closed && isTerminal(w) {
-		w = b.bars.progress
-	}
-	_, err := w.Write(buf.Bytes())
-	return err
 }

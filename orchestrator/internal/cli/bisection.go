@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/images/kernel"
@@ -28,13 +30,41 @@ type changelogs interface {
 type bisection struct {
 	app        *app
 	bars       *bars
-	quiet      bool // no steps on standard output
+	json       bool // in place of text: no steps on standard output
 	changelogs changelogs
 	scheduler  *sched.Scheduler
 	out        *results.Writer
 	cells      []sched.Cell // parallel to the search's kernels
 	head       observe.Head // of the row's probe
 	report     *bisect.Report
+}
+
+// carryOut searches, and writes what comes of it. Its error is the exit status.
+func (b *bisection) carryOut(ctx context.Context, started time.Time) error {
+	if err := b.say(func(w io.Writer) error { return render.BisectHead(w, b.report, b.app.layout()) }); err != nil {
+		return err
+	}
+	if err := b.search(ctx); err != nil {
+		return err
+	}
+	b.excerpts(ctx)
+	b.bars.Close()
+	if b.report.Cut {
+		b.app.warn("interrupted: what had been found by then is kept")
+	} else if err := b.out.Finish(time.Now()); err != nil {
+		return err
+	}
+	summary := render.Summary{Elapsed: time.Since(started), Dir: b.out.Dir()}
+	var err error
+	if b.json {
+		err = render.BisectJSON(b.app.stdout, b.report, summary)
+	} else {
+		err = render.BisectText(b.app.stdout, b.report, summary, b.app.layout())
+	}
+	if err != nil {
+		return err
+	}
+	return statusOf(bisectStatus(b.report.Outcome()))
 }
 
 // search asks kernels until the search has ended, or ctx has.
@@ -123,9 +153,6 @@ func (r *round) tell(i int) error {
 	}
 	search := r.report.Search
 	search.Answer(r.kernels[i], v)
-	if r.quiet {
-		return nil
-	}
 	n := len(search.Asked())
 	return r.say(func(w io.Writer) error { return render.BisectStep(w, r.report, n, r.app.layout()) })
 }
@@ -189,4 +216,24 @@ func (b *bisection) excerpts(ctx context.Context) {
 		}
 		b.report.Excerpts = append(b.report.Excerpts, x)
 	}
+}
+
+// say writes text to standard output as it comes about, above the bars where these
+// are on the same terminal.
+func (b *bisection) say(write func(io.Writer) error) error {
+	if b.json {
+		return nil
+	}
+	var buf bytes.Buffer
+	if err := write(&buf); err != nil {
+		return err
+	}
+	b.bars.mu.Lock()
+	defer b.bars.mu.Unlock()
+	w := b.app.stdout
+	if b.bars.progress != nil && !b.bars.closed && isTerminal(w) {
+		w = b.bars.progress
+	}
+	_, err := w.Write(buf.Bytes())
+	return err
 }
