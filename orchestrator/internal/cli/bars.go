@@ -149,7 +149,7 @@ func (b *bars) State(i int, cell results.Cell, state string) {
 		b.show(i, nameOf(cell), state, ended)
 	}
 	wrong := ended && state != string(results.CellOK) && state != "kept"
-	told := b.progress == nil && !slices.Contains([]string{"waits", "ends", "kept"}, state) && (cell.Booted() || !ended)
+	told := b.progress == nil && !slices.Contains([]string{"waits", "fetches", "fetched", "ends", "kept"}, state) && (cell.Booted() || !ended)
 	if wrong || told {
 		text := fmt.Sprintf("%-10s %s", nameOf(cell), state)
 		if cell.Reason != "" {
@@ -189,10 +189,10 @@ func (b *bars) show(i int, name, state string, ended bool) {
 	}
 	line := b.cells[i]
 	switch {
-	case ended && line != nil:
+	case (ended || state == "fetched") && line != nil:
 		line.bar.Abort(true)
 		delete(b.cells, i)
-	case ended || state == "waits" || state == "ends" && line == nil:
+	case ended || state == "waits" || state == "fetched" || state == "ends" && line == nil:
 	default:
 		if line == nil {
 			line = &cellLine{}

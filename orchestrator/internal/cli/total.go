@@ -43,7 +43,7 @@ func (t *total) state(i int, cell results.Cell, state string) (ended bool) {
 		}
 		t.runs[i] = true
 		return false
-	case "runs":
+	case "fetches", "fetched", "runs":
 		return false
 	case "ends":
 		delete(t.runs, i)

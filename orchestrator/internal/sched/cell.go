@@ -52,7 +52,7 @@ func (s *Scheduler) run(ctx context.Context, i int, cell *results.Cell, t task) 
 
 // phases returns how the cell ended. Whatever it started has ended with it.
 func (s *Scheduler) phases(ctx context.Context, i int, c *collector, t task) (results.CellOutcome, string) {
-	k, err := s.fetch(ctx, c.cell, t)
+	k, err := s.fetch(ctx, i, c.cell, t)
 	if err != nil {
 		return failed(ctx, err)
 	}
@@ -318,7 +318,7 @@ func addStep(cell *results.Cell, name string, elapsed time.Duration) {
 	cell.Steps = append(cell.Steps, results.Step{Name: name, Elapsed: elapsed})
 }
 
-func (s *Scheduler) fetch(ctx context.Context, cell *results.Cell, t task) (*kernel.Kernel, error) {
+func (s *Scheduler) fetch(ctx context.Context, i int, cell *results.Cell, t task) (*kernel.Kernel, error) {
 	if t.away {
 		select {
 		case s.fetches <- struct{}{}:
@@ -326,6 +326,8 @@ func (s *Scheduler) fetch(ctx context.Context, cell *results.Cell, t task) (*ker
 			return nil, ctx.Err()
 		}
 		defer func() { <-s.fetches }()
+		s.Progress.State(i, *cell, "fetches")
+		defer s.Progress.State(i, *cell, "fetched")
 	}
 	if t.Before != nil {
 		// The run was begun with this one: no other will do where it has gone.

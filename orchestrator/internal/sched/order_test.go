@@ -109,6 +109,11 @@ func TestDownloadsAreBounded(t *testing.T) {
 	if most := lookupsAtOnce + fetchesAtOnce + r.Jobs + r.Jobs; f.most > most {
 		t.Errorf("%d kernels waited for guests, more than %d", f.most, most)
 	}
+	for i, want := range map[int]string{0: "[waits fetches fetched boots runs ends ok]", 19: "[waits boots runs ends ok]"} {
+		if got := fmt.Sprint(r.states.words[i]); got != want {
+			t.Errorf("cell %d: states %s, want %s", i, got, want)
+		}
+	}
 	if len(f.refs) != 20 {
 		t.Errorf("fetched %d of 20", len(f.refs))
 	}

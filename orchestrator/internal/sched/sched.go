@@ -48,9 +48,10 @@ type Recorder = *results.Writer
 
 // Progress is told of what goes on. It is called from several goroutines.
 type Progress interface {
-	// State says that the i-th cell now "waits", "boots", "runs", "ends", when
-	// it has no guest any more, or has ended in one of the words of
-	// results.CellOutcome, or had ended before the run was gone on with: "kept".
+	// State says that the i-th cell now "waits", "fetches" its kernel or has
+	// "fetched" it, "boots", "runs", "ends", when it has no guest any more, or
+	// has ended in one of the words of results.CellOutcome, or had ended before
+	// the run was gone on with: "kept".
 	State(i int, cell results.Cell, state string)
 }
 
