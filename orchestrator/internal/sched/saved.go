@@ -32,7 +32,8 @@ const savedVersion = "guest-1"
 func guestDir(cache string) string { return filepath.Join(cache, "guests") }
 
 // Saved guests are kept up to a sum of their sizes, the least recently used going
-// first. One used within keptTime stays: a run may need it again.
+// first. One used within keptTime stays: somebody may be about to open its files.
+// It is short, since the guests of a whole pool would else lie about for as long.
 //
 // A guest is saved also where it will be used only once, as by a run of a whole
 // pool: to boot, save and restore it took 5.2 s with a short suite on 6.1, and to
@@ -41,7 +42,7 @@ func guestDir(cache string) string { return filepath.Join(cache, "guests") }
 // which a guest that was not saved would not: it is of another identity.
 const (
 	keptBytes = 4 << 30
-	keptTime  = time.Hour
+	keptTime  = 10 * time.Minute
 )
 
 // savedGuests keeps guests that wait for a job.
