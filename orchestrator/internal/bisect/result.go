@@ -148,7 +148,6 @@ type Report struct {
 	Search   *Search
 	Excerpts []Excerpt // of changelogs, parallel to the search's boundaries; empty between series, and where kernels were not asked
 	Cut      bool      // the search was interrupted
-	Warnings []string  // beside those of the search
 }
 
 // Outcome is the search's. What an interrupted search found is no result.

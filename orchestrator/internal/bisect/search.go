@@ -19,7 +19,6 @@ type Kernel struct {
 	Version string // of the package: "6.12.90-2"
 	Release string // uname -r
 	Series  string // "6.12"
-	Suite   string
 }
 
 // Search is one bisection. Kernels are named by their index in what New was

@@ -239,7 +239,7 @@ func compareKernels(a, b kernel.Candidate) int {
 func bisectKernels(candidates []kernel.Candidate) []bisect.Kernel {
 	var out []bisect.Kernel
 	for _, c := range candidates {
-		out = append(out, bisect.Kernel{Version: c.Version, Release: c.Release, Series: c.Series, Suite: c.Suite})
+		out = append(out, bisect.Kernel{Version: c.Version, Release: c.Release, Series: c.Series})
 	}
 	return out
 }

@@ -101,7 +101,7 @@ func BisectText(w io.Writer, r *bisect.Report, s Summary, o Options) error {
 		}
 		p.line()
 	}
-	verdict, warnings := bisectVerdict(r), slices.Concat(r.Search.Warnings(), r.Warnings)
+	verdict, warnings := bisectVerdict(r), r.Search.Warnings()
 	if verdict != "" {
 		p.para(0, strong, verdict)
 	}

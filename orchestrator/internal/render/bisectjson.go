@@ -87,7 +87,7 @@ func BisectJSON(w io.Writer, r *bisect.Report, s Summary) error {
 		Schema: ReportSchema, Row: r.Row, From: kernels[0].Version, To: kernels[len(kernels)-1].Version,
 		All: search.All(), Outcome: r.Outcome(), Interrupted: r.Cut,
 		Steps: answersOf(search, search.Asked()), Boundaries: []BisectBoundary{},
-		Warnings: append(append([]string{}, search.Warnings()...), r.Warnings...),
+		Warnings: append([]string{}, search.Warnings()...),
 		Elapsed:  s.Elapsed.Seconds(), Dir: s.Dir,
 	}
 	for _, series := range search.Series() {
