@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
 )
 
@@ -146,8 +147,18 @@ type Report struct {
 	Row      string
 	Question string // of the row's probe
 	Search   *Search
-	Excerpts []Excerpt // of changelogs, parallel to the search's boundaries; empty between series, and where kernels were not asked
-	Cut      bool      // the search was interrupted
+	Excerpts []Excerpt  // of changelogs, parallel to the search's boundaries; empty between series, and where kernels were not asked
+	Cut      bool       // the search was interrupted
+	Book     table.Book // of notes that boundaries are held against; may be empty
+}
+
+// Notes are those of the book that explain a boundary, by index.
+func (r *Report) Notes(b Boundary) []int {
+	kernel := func(i int) results.Kernel {
+		k := r.Search.kernels[i]
+		return results.Kernel{Version: k.Version, Release: k.Release, Series: k.Series}
+	}
+	return r.Book.Of(r.Row, kernel(b.Older), kernel(b.Newer))
 }
 
 // Outcome is the search's. What an interrupted search found is no result.

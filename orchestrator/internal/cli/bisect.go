@@ -51,6 +51,7 @@ not be decided, 64 the command was called wrongly.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.bisect(cmd, flags) },
 	}
 	a.settingFlags(cmd)
+	a.notesFlag(cmd)
 	f := cmd.Flags()
 	f.StringVar(&flags.row, "row", "", "row to search, family/probe/subject.attr, or a probe for its outcome")
 	f.StringVar(&flags.from, "from", "", "oldest kernel of the range")
@@ -70,10 +71,16 @@ func (a *app) bisect(cmd *cobra.Command, flags bisectFlags) error {
 	started := time.Now()
 	bars := a.bars()
 	defer bars.Close()
+	notes, err := a.book(cmd)
+	if err != nil {
+		return err
+	}
 	b, err := a.newBisection(cmd, flags, bars, started)
 	if err != nil {
 		return err
 	}
+	defer b.out.Close() // all was written before
+	b.report.Book = notes
 	return b.carryOut(cmd.Context(), started)
 }
 

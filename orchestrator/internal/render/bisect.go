@@ -156,6 +156,9 @@ func bisectBoundary(p *printer, r *bisect.Report, b bisect.Boundary) {
 	if !b.Inside {
 		p.para(2, dim, "These are the oldest of both that answered. The change came somewhere on the way from one series to the other: no package can be named for it.")
 	}
+	if notes := r.Notes(b); len(notes) > 0 {
+		p.para(2, plain, "explained: "+reasons(&r.Book, notes))
+	}
 	if n := len(b.Unasked); n > 0 {
 		p.para(2, bad, fmt.Sprintf("%s in between not asked", count(n, "kernel")))
 	}

@@ -54,6 +54,7 @@ type BisectBoundary struct {
 	Newer   BisectAnswer    `json:"newer"`
 	Skipped []BisectAnswer  `json:"skipped"`           // in between, without an answer
 	Unasked []string        `json:"unasked"`           // in between, not asked
+	Notes   []Note          `json:"notes,omitempty"`   // that explain it
 	Changes *BisectExcerpts `json:"changes,omitempty"` // inside a series, where nothing was left unasked
 }
 
@@ -123,6 +124,7 @@ func boundaryOf(r *bisect.Report, i int, b bisect.Boundary) BisectBoundary {
 	out := BisectBoundary{
 		Kind: "between", Series: []string{answers[0].Series, answers[1].Series},
 		Older: answers[0], Newer: answers[1], Skipped: answersOf(r.Search, b.Skipped), Unasked: []string{},
+		Notes: notesOf(&r.Book, r.Notes(b)),
 	}
 	for _, n := range b.Unasked {
 		out.Unasked = append(out.Unasked, r.Search.Kernels()[n].Version)

@@ -16,9 +16,9 @@ type Book struct {
 	Day   time.Time // on which notes may have expired
 }
 
-// of returns the indexes of the notes that explain why a row differs between two
+// Of returns the indexes of the notes that explain why a row differs between two
 // kernels.
-func (b *Book) of(row string, x, y results.Kernel) []int {
+func (b *Book) Of(row string, x, y results.Kernel) []int {
 	var out []int
 	for i := range b.Notes {
 		if b.Notes[i].Covers(row, x, y, b.Day) {
@@ -49,7 +49,7 @@ func (t *Table) explain(changes []Change) []Change {
 	for _, c := range changes {
 		for i := range c.Boundaries {
 			b := &c.Boundaries[i]
-			b.Notes = t.Book.of(c.Row.Name, t.Columns[b.From].Kernel, t.Columns[b.To].Kernel)
+			b.Notes = t.Book.Of(c.Row.Name, t.Columns[b.From].Kernel, t.Columns[b.To].Kernel)
 		}
 	}
 	return changes
@@ -141,7 +141,7 @@ func (d *Difference) explain() {
 // notesOf returns the notes that explain why a row differs in a pair.
 func (d *Difference) notesOf(row string, pair int) []int {
 	p := d.Pairs[pair]
-	return d.Book.of(row, d.A.Columns[p.A].Kernel, d.B.Columns[p.B].Kernel)
+	return d.Book.Of(row, d.A.Columns[p.A].Kernel, d.B.Columns[p.B].Kernel)
 }
 
 // Explained reports whether notes cover the row in every pair in which it
