@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -69,7 +70,8 @@ func (b *buildTree) find() (localKernel, error) {
 	if err != nil {
 		return localKernel{}, err
 	}
-	k.whole = len(modules) == 0
+	// All that the suite wants may be part of the image.
+	k.whole = !slices.ContainsFunc(modules, func(f localFile) bool { return path.Ext(f.dst) == ".ko" })
 	k.files = append(k.files, modules...)
 	return k, nil
 }

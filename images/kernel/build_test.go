@@ -101,25 +101,29 @@ func TestTreeChanges(t *testing.T) {
 	}
 }
 
-// A kernel that has all it needs in its image has no modules.
+// A kernel that has all it needs in its image has no modules, or none of use.
 func TestTreeWithoutModules(t *testing.T) {
-	files := built(t)
-	files[".config"] = "CONFIG_X86=y\nCONFIG_64BIT=y\n# CONFIG_MODULES is not set\n"
-	maps.DeleteFunc(files, func(name, _ string) bool {
-		return strings.HasPrefix(name, "modules.") || strings.HasSuffix(name, ".ko")
-	})
-	dir := put(t, t.TempDir(), files)
-	c := dirCatalog(t)
-	got, err := c.Resolve(t.Context(), "tree:"+dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := c.Fetch(t.Context(), got[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff([]string(nil), tree(t, k.ModulesDir)); d != "" {
-		t.Errorf("modules (-want +got)\n%s", d)
+	none := built(t)
+	none[".config"] = "CONFIG_X86=y\nCONFIG_64BIT=y\n# CONFIG_MODULES is not set\n"
+	maps.DeleteFunc(none, func(name, _ string) bool { return name == "modules.order" || strings.HasSuffix(name, ".ko") })
+	useless := built(t)
+	useless["modules.order"] = "fs/ext4/ext4.o\n"
+	for name, files := range map[string]map[string]string{"none": none, "none of use": useless} {
+		dir := put(t, t.TempDir(), files)
+		c := dirCatalog(t)
+		got, err := c.Resolve(t.Context(), "tree:"+dir)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		k, err := c.Fetch(t.Context(), got[0])
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if d := cmp.Diff([]string{"modules.builtin", "modules.builtin.modinfo"}, tree(t, k.ModulesDir)); d != "" {
+			t.Errorf("%s: modules (-want +got)\n%s", name, d)
+		}
 	}
 }
 
