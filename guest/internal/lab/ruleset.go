@@ -155,7 +155,7 @@ func held(now, before map[string]string) bool {
 // has them on every kernel that builds tracking expressions as modules; with
 // all of it built in, removal is waited for by the rest of the probe alone.
 func moduleUsers() (map[string]string, error) {
-	f, err := watch("modules", "/proc/modules")
+	f, err := watchModules()
 	if err != nil {
 		return nil, fmt.Errorf("read use counts of modules: %w", err)
 	}

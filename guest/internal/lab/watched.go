@@ -47,6 +47,16 @@ func watch(name, path string) (*watched, error) {
 	return f, nil
 }
 
+// watchModules watches the list of modules, which is empty for a kernel that is
+// built without any.
+func watchModules() (*watched, error) {
+	f, err := watch("/proc/modules", "/proc/modules")
+	if errors.Is(err, fs.ErrNotExist) {
+		return watch("/proc/modules", nowhere)
+	}
+	return f, err
+}
+
 // Sizes of reads. The kernel makes room for as much as a sysctl is asked for,
 // and clears it, so that a long buffer costs more than all the rest: almost all
 // fit the short one. The list of a hundred modules fits the long one.

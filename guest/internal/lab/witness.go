@@ -50,7 +50,7 @@ func (w *Witness) open() (err error) {
 	if w.files, err = openDir("/proc/self/fd"); err != nil {
 		return err
 	}
-	if w.modules, err = watch("/proc/modules", "/proc/modules"); err != nil {
+	if w.modules, err = watchModules(); err != nil {
 		return err
 	}
 	for _, name := range []string{"/proc/thread-self/net/sockstat", "/proc/thread-self/net/sockstat6"} {
