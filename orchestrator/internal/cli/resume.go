@@ -116,6 +116,7 @@ func (a *app) resumed(cmd *cobra.Command, plan results.Plan, cells []sched.Cell,
 	if err != nil {
 		return nil, err
 	}
+	a.sameArchive(c, was.Archive)
 	c.Variants, c.Probes = nil, nil
 	for _, spec := range cells {
 		if !spec.Ended() {
@@ -141,6 +142,25 @@ func (a *app) resumed(cmd *cobra.Command, plan results.Plan, cells []sched.Cell,
 			was.QEMU, was.Build, is.QEMU, is.Build)
 	}
 	return s, nil
+}
+
+// sameArchive has packages come from where those of the run came from. A flag may
+// name another place, as long as the kernels are the same.
+func (a *app) sameArchive(c *matrix.Config, was results.Archive) {
+	given := func(key string) bool { _, ok := a.overrides[key]; return ok }
+	if !given("mirror") {
+		c.Mirror = was.Mirror
+	}
+	if !given("security_mirror") {
+		c.SecurityMirror = was.SecurityMirror
+	}
+	if !given("keyring") {
+		c.Keyring = was.Keyring
+	}
+	if !given("allow_unverified") {
+		c.AllowUnverified = was.AllowUnverified
+	}
+	c.Suites = was.Suites
 }
 
 // contradiction refuses flags that ask for something else than the plan: what a

@@ -150,7 +150,7 @@ func (a *app) measure(cmd *cobra.Command, flags runFlags, started time.Time) (st
 	if err != nil {
 		return "", err
 	}
-	planned.Conditions = a.conditions(s)
+	planned.Conditions = a.conditions(s, c)
 	s.Out, err = results.Create(flags.out, "", planned)
 	if err != nil {
 		return "", fmt.Errorf("%w: name another directory with --out", err)
@@ -183,10 +183,13 @@ func (a *app) tellAgain() {
 }
 
 // conditions are what the run must be gone on with.
-func (a *app) conditions(s *sched.Scheduler) *results.Conditions {
-	c := s.Conditions()
-	c.Seed, c.Cold = a.seed, a.cold
-	return &c
+func (a *app) conditions(s *sched.Scheduler, c *matrix.Config) *results.Conditions {
+	is := s.Conditions()
+	is.Seed, is.Cold = a.seed, a.cold
+	is.Archive = results.Archive{
+		Mirror: c.Mirror, SecurityMirror: c.SecurityMirror, Suites: c.Suites, Keyring: c.Keyring, AllowUnverified: c.AllowUnverified,
+	}
+	return &is
 }
 
 // scheduler is one that lacks only where its results go. It fails where no guest

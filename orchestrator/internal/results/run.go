@@ -55,6 +55,17 @@ type Conditions struct {
 	Fresh   bool    `json:"fresh,omitempty"` // a guest for each probe
 	Cold    bool    `json:"cold,omitempty"`  // every guest booted
 	Anew    bool    `json:"anew,omitempty"`  // measured also where the cache knows
+	Archive Archive `json:"archive,omitzero"`
+}
+
+// Archive is where packages come from, and which are taken, in the words of the
+// settings. What is empty is the default.
+type Archive struct {
+	Mirror          string   `json:"mirror,omitempty"`
+	SecurityMirror  string   `json:"security_mirror,omitempty"`
+	Suites          []string `json:"suites,omitempty"`
+	Keyring         string   `json:"keyring,omitempty"`
+	AllowUnverified bool     `json:"allow_unverified,omitempty"`
 }
 
 // Planned is a cell before it ran. Of its kernel at least the ref is known.
