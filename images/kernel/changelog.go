@@ -61,11 +61,10 @@ func (s *debian) Changelog(ctx context.Context, c Candidate) ([]byte, error) {
 	if text := s.keptChangelog(c); text != nil {
 		return text, nil
 	}
-	ref, err := ParseRef(c.Ref)
+	ref, err := wholeRef(c)
 	if err != nil {
 		return nil, err
 	}
-	ref.Flavour, ref.Arch = c.Flavour, c.Arch
 	choices, err := s.choices(ctx, ref, c)
 	if err != nil {
 		return nil, err

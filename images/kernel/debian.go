@@ -109,11 +109,10 @@ func (s *debian) Resolve(ctx context.Context, ref Ref) ([]Candidate, error) {
 
 // Fetch implements Source.
 func (s *debian) Fetch(ctx context.Context, c Candidate) (*Kernel, error) {
-	ref, err := ParseRef(c.Ref)
+	ref, err := wholeRef(c)
 	if err != nil {
 		return nil, err
 	}
-	ref.Flavour, ref.Arch = c.Flavour, c.Arch
 	choices, err := s.choices(ctx, ref, c)
 	if err != nil {
 		return nil, err
@@ -137,6 +136,14 @@ func (s *debian) Fetch(ctx context.Context, c Candidate) (*Kernel, error) {
 		return k, nil
 	}
 	return nil, &UnknownError{Ref: ref, Nearest: "none"}
+}
+
+// wholeRef is the ref that a candidate was found by, with what the ref leaves to
+// defaults.
+func wholeRef(c Candidate) (Ref, error) {
+	ref, err := ParseRef(c.Ref)
+	ref.Flavour, ref.Arch = c.Flavour, c.Arch
+	return ref, err
 }
 
 // choices returns the build that a candidate stands for, and after it those
