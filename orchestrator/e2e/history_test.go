@@ -3,12 +3,14 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/ctmatrix/ctmatrix/images/kernel"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/cli"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/render"
 )
 
 // flip is a row that changes inside a series, as it was found by asking every
@@ -100,4 +102,37 @@ func TestRealHistory(t *testing.T) {
 func (f flip) rowParts() (probe, rest string) {
 	at := strings.LastIndexByte(f.row, '/')
 	return f.row[:at], f.row[at+1:]
+}
+
+// TestRealBisect finds the same change by halving, and its cause in the newer
+// package's changelog.
+func TestRealBisect(t *testing.T) {
+	real(t)
+	f, before, after := chosen(t, 2)
+	last := after[len(after)-1]
+	status, printed := command(t, "bisect", "--json", "--out", t.TempDir(), "--notes", "../../notes.yaml",
+		"--row", f.row, "--from", before[0].Exact(), "--to", last.Exact())
+	var found render.Bisection
+	if err := json.Unmarshal([]byte(printed), &found); err != nil {
+		t.Fatal(err)
+	}
+	if status != cli.ExitChanged || len(found.Boundaries) != 1 {
+		t.Fatalf("exit status %d and %d boundaries, want 1 and 1", status, len(found.Boundaries))
+	}
+	b := found.Boundaries[0]
+	if older := before[len(before)-1]; b.Kind != "inside" || b.Older.Kernel != older.Version || b.Newer.Kernel != after[0].Version {
+		t.Errorf("%s, between %s and %s, want inside, between %s and %s", b.Kind, b.Older.Kernel, b.Newer.Kernel, older.Version, after[0].Version)
+	}
+	if *b.Older.Value != f.before || *b.Newer.Value != f.now {
+		t.Errorf("from %s to %s, want %s and %s", *b.Older.Value, *b.Newer.Value, f.before, f.now)
+	}
+	if len(b.Notes) == 0 {
+		t.Fatal("no note explains it")
+	}
+	// The note has the commit's id and title; the changelog has the title.
+	_, title, _ := strings.Cut(b.Notes[0].Commit, " ")
+	changes, err := json.Marshal(b.Changes)
+	if err != nil || !strings.Contains(string(changes), title) {
+		t.Errorf("the changelog does not show %q: %v", title, err)
+	}
 }
