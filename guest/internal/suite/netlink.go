@@ -5,9 +5,9 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
 )
 
-// netlink asks what ctnetlink takes and what it refuses. One entry, made by the
-// probe's own packets: no seed can reach these rows.
-var netlink = []probe.Probe{
+// ctnetlink asks which requests the kernel takes and which it refuses. There is
+// one entry, made by the probe's own packets: no seed can reach these rows.
+var ctnetlink = []probe.Probe{
 	{
 		Name:     "netlink/tcp-state-range",
 		Question: "Does ctnetlink take a TCP state that there is none of, and what does the entry have then?",
