@@ -87,12 +87,51 @@ func (w *Witness) readFiles(s *State) error {
 	return nil
 }
 
-// readThreads lists the threads that are in another network namespace than the
-// initial one. One that ends while the list is read is in none.
-func (w *Witness) readThreads(s *State) error {
-	names, err := list(w.threads, maxPieces)
+// mostLists is how often threads may come or go while they are listed.
+const mostLists = 100
+
+// listThreads lists the threads of the process. The kernel ends the list early
+// where the thread that it has come to ends (next_tid in fs/proc/base.c). So a
+// list is believed if it has as many as there were before and after, by the
+// directory's number of links (proc_task_getattr there), and the one before said
+// the same.
+func (w *Witness) listThreads() ([]string, error) {
+	before, err := w.countThreads()
 	if err != nil {
-		return fmt.Errorf("list threads: %w", err)
+		return nil, err
+	}
+	var last []string
+	for range mostLists {
+		names, err := list(w.threads, maxPieces)
+		if err != nil {
+			return nil, fmt.Errorf("list threads: %w", err)
+		}
+		after, err := w.countThreads()
+		if err != nil {
+			return nil, err
+		}
+		if len(names) == before && len(names) == after && slices.Equal(names, last) {
+			return names, nil
+		}
+		before, last = after, names
+	}
+	return nil, errors.New("list threads: they come and go")
+}
+
+func (w *Witness) countThreads() (int, error) {
+	var is unix.Stat_t
+	if err := unix.Fstat(w.threads, &is); err != nil {
+		return 0, fmt.Errorf("count threads: %w", err)
+	}
+	return int(is.Nlink) - 2, nil
+}
+
+// readThreads lists the threads that are in another network namespace than the
+// initial one. One that ends meanwhile is in none.
+func (w *Witness) readThreads(s *State) error {
+	names, err := w.listThreads()
+	if err != nil {
+		return err
 	}
 	strays := 0
 	for _, tid := range names {
