@@ -19,7 +19,7 @@ func BisectHead(w io.Writer, r *bisect.Report, o Options) error {
 		p.para(2, dim, r.Question)
 	}
 	kernels, series := r.Search.Kernels(), r.Search.Series()
-	where := "in " + seriesName(kernels[0])
+	where := "in " + branch(kernels[0].Series)
 	if len(series) > 1 {
 		where = fmt.Sprintf("in %d series", len(series))
 	}
@@ -137,15 +137,13 @@ func bisectVerdict(r *bisect.Report) string {
 		kernels[0].Version, kernels[len(kernels)-1].Version, valueText(r.Search.Value(0)))
 }
 
-func seriesName(k bisect.Kernel) string { return k.Series + ".y" }
-
 // bisectBoundary writes where a change is, with both values.
 func bisectBoundary(p *printer, r *bisect.Report, b bisect.Boundary) {
 	older, newer := r.Search.Kernels()[b.Older], r.Search.Kernels()[b.Newer]
 	if b.Inside {
-		p.para(0, boundary, fmt.Sprintf("inside %s, between %s and %s", seriesName(older), older.Version, newer.Version))
+		p.para(0, boundary, fmt.Sprintf("inside %s, between %s and %s", branch(older.Series), older.Version, newer.Version))
 	} else {
-		p.para(0, boundary, fmt.Sprintf("between %s and %s", seriesName(older), seriesName(newer)))
+		p.para(0, boundary, fmt.Sprintf("between %s and %s", branch(older.Series), branch(newer.Series)))
 	}
 	g := grid{indent: 2}
 	for _, i := range []int{b.Older, b.Newer} {

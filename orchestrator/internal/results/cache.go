@@ -168,7 +168,7 @@ func (c *Cache) Put(ctx context.Context, id Identity, known Known, origin Origin
 		if err != nil {
 			return fmt.Errorf("keep cell %s: %w", id.ID(), err)
 		}
-		return replace(c.path(id), data)
+		return Replace(c.path(id), data)
 	})
 }
 

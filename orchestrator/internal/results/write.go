@@ -122,7 +122,7 @@ func (w *Writer) Put(i int, cell Cell, rows []observe.Row) error {
 	if err != nil {
 		return fmt.Errorf("put cell %s: %w", w.plan.Cells[i].Dir, err)
 	}
-	if err := replace(filepath.Join(w.CellDir(i), RowsFile), lines); err != nil {
+	if err := Replace(filepath.Join(w.CellDir(i), RowsFile), lines); err != nil {
 		return err
 	}
 	return writeJSON(filepath.Join(w.CellDir(i), CellFile), cell)
@@ -204,12 +204,12 @@ func writeJSON(path string, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("encode %s: %w", path, err)
 	}
-	return replace(path, buf.Bytes())
+	return Replace(path, buf.Bytes())
 }
 
-// replace puts data in the place of the file at once: a reader sees the old
+// Replace puts data in the place of the file at once: a reader sees the old
 // content or the new, never a part.
-func replace(path string, data []byte) (err error) {
+func Replace(path string, data []byte) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -2,15 +2,15 @@ package sched
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
 
 // History is how long cells took on this host. It decides nothing but the order
@@ -73,7 +73,7 @@ func (h *History) add(spec Cell, probes int, took time.Duration) {
 }
 
 // save writes what was added down, the latest first.
-func (h *History) save() (err error) {
+func (h *History) save() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.new) == 0 {
@@ -96,21 +96,11 @@ func (h *History) save() (err error) {
 	if err := os.MkdirAll(filepath.Dir(h.path), 0o755); err != nil {
 		return fmt.Errorf("keep how long cells took: %w", err)
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(h.path), ".durations-*")
+	data, err := json.Marshal(all)
 	if err != nil {
 		return fmt.Errorf("keep how long cells took: %w", err)
 	}
-	err = errors.Join(json.NewEncoder(tmp).Encode(all), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), h.path)
-	}
-	if err != nil {
-		if gone := os.Remove(tmp.Name()); !errors.Is(gone, fs.ErrNotExist) {
-			err = errors.Join(err, gone)
-		}
-		return fmt.Errorf("keep how long cells took: %w", err)
-	}
-	return nil
+	return results.Replace(h.path, data)
 }
 
 // estimate is how long a cell will take to run so many probes: as long as it did
