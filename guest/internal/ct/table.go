@@ -241,3 +241,24 @@ func (s Stats) Sub(before Stats) Stats {
 		Drop: s.Drop - before.Drop, EarlyDrop: s.EarlyDrop - before.EarlyDrop, Error: s.Error - before.Error,
 	}
 }
+
+// String names the statistics that are not zero, in the order of
+// ctnetlink_ct_stat_cpu_fill_info, or is "none".
+func (s Stats) String() string {
+	var parts []string
+	for _, c := range []struct {
+		name string
+		n    uint32
+	}{
+		{"found", s.Found}, {"invalid", s.Invalid}, {"insert", s.Insert}, {"insert_failed", s.InsertFailed},
+		{"drop", s.Drop}, {"early_drop", s.EarlyDrop}, {"error", s.Error},
+	} {
+		if c.n != 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", c.name, c.n))
+		}
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}

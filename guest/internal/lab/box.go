@@ -155,43 +155,44 @@ func addAddress(name string, addr netip.Prefix) error {
 	return nil
 }
 
-// Fence returns once everything sent into any link is through: near first,
-// since what it lets in may come out of far.
-func (b *Box) Fence() error {
-	if err := b.Near.Fence(); err != nil {
-		return err
-	}
-	if b.Far != nil {
-		return b.Far.Fence()
-	}
-	return nil
+// Through sends packets into the near link, waits until they are through, and
+// returns what came out of it because of them: answers of the box.
+func (b *Box) Through(pkts ...wire.Packet) ([]wire.Seen, error) {
+	near, _, err := b.exchange(b.Near, b.Far, pkts)
+	return near, err
 }
 
-// Through sends packets into the near link, waits until they are through, and
-// returns what came out of it because of them.
-func (b *Box) Through(pkts ...wire.Packet) ([]wire.Seen, error) {
-	if err := b.Near.Send(pkts...); err != nil {
-		return nil, err
-	}
-	if err := b.Fence(); err != nil {
-		return nil, err
-	}
-	return b.Near.Took(), nil
+// Forth sends packets into the near link, waits until they are through, and
+// returns what came out of the far link because of them: what was forwarded.
+func (b *Box) Forth(pkts ...wire.Packet) ([]wire.Seen, error) {
+	_, far, err := b.exchange(b.Near, b.Far, pkts)
+	return far, err
 }
 
 // Back sends packets into the far link, waits until they are through, and
 // returns what came out of the near link because of them.
 func (b *Box) Back(pkts ...wire.Packet) ([]wire.Seen, error) {
-	if err := b.Far.Send(pkts...); err != nil {
-		return nil, err
+	_, near, err := b.exchange(b.Far, b.Near, pkts)
+	return near, err
+}
+
+// exchange sends packets into one link and returns what came out of it and out
+// of the other, if there is one. The other's fence comes last, since what the
+// first lets in may come out there.
+func (b *Box) exchange(in, other *Link, pkts []wire.Packet) (back, over []wire.Seen, err error) {
+	if err := in.Send(pkts...); err != nil {
+		return nil, nil, err
 	}
-	if err := b.Far.Fence(); err != nil {
-		return nil, err
+	if err := in.Fence(); err != nil {
+		return nil, nil, err
 	}
-	if err := b.Near.Fence(); err != nil {
-		return nil, err
+	if other == nil {
+		return in.Took(), nil, nil
 	}
-	return b.Near.Took(), nil
+	if err := other.Fence(); err != nil {
+		return nil, nil, err
+	}
+	return in.Took(), other.Took(), nil
 }
 
 // Close takes links and rules away and sets sysctls back.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
@@ -196,11 +197,16 @@ func Counting(dev string) []Rule {
 }
 
 // Classing are meters for each class, named "class.new" and so on, after
-// tracking. They make a namespace track.
+// tracking, of what comes in by device dev, or by any if dev is empty. They make
+// a namespace track.
 func Classing(dev string) []Rule {
+	var from []Part
+	if dev != "" {
+		from = []Part{In(dev)}
+	}
 	var rules []Rule
 	for _, c := range classes {
-		rules = append(rules, On(ManglePrerouting, In(dev), CtState(c.name), Meter("class."+c.name)))
+		rules = append(rules, On(ManglePrerouting, append(slices.Clone(from), CtState(c.name), Meter("class."+c.name))...))
 	}
 	return rules
 }

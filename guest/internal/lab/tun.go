@@ -121,10 +121,14 @@ func (l *Link) Fence() error {
 		if proto == fenceProto && string(frame[piLen:n]) == string(mark) {
 			return true
 		}
-		if proto == unix.ETH_P_IP {
+		if proto == unix.ETH_P_IP || proto == unix.ETH_P_IPV6 {
 			seen, err := wire.Parse(frame[piLen:n])
 			parseErr = errors.Join(parseErr, err)
-			l.out = append(l.out, seen)
+			// What a link without an address says of itself (RFC 3810, section
+			// 5.2.13: the groups that it has joined) is no experiment's.
+			if !seen.Src.Addr().IsUnspecified() {
+				l.out = append(l.out, seen)
+			}
 		}
 		return false
 	})

@@ -44,6 +44,7 @@ type P struct {
 	stats   ct.Stats
 	meters  map[string]uint64
 	logFrom int
+	first   ct.Stats // what the statistics stood at when the probe started
 
 	cleanups []func() error
 
@@ -79,6 +80,15 @@ func (p *P) Must(err error) {
 func (p *P) Through(pkts ...wire.Packet) []wire.Seen {
 	p.sent = lab.Now()
 	out, err := p.Box.Through(pkts...)
+	p.Must(err)
+	return out
+}
+
+// Forth sends packets into the near link, waits until they are through, and
+// returns what came out of the far link.
+func (p *P) Forth(pkts ...wire.Packet) []wire.Seen {
+	p.sent = lab.Now()
+	out, err := p.Box.Forth(pkts...)
 	p.Must(err)
 	return out
 }
@@ -180,6 +190,7 @@ func (p *P) withBox(path lab.Path, f func()) error {
 	if p.stats, err = table.Stats(); err != nil {
 		return errors.Join(err, table.Close())
 	}
+	p.first = p.stats
 	if p.Box, err = lab.NewBox(path); err != nil {
 		return errors.Join(err, table.Close())
 	}
@@ -220,6 +231,14 @@ func (p *P) Stats() ct.Stats {
 	now, err := p.table.Stats()
 	p.Must(err)
 	return now.Sub(p.stats)
+}
+
+// Moved records the statistics that the whole probe moved, whatever parts it
+// has, and by how much: "invalid 1, insert 2".
+func (p *P) Moved(subject string) {
+	now, err := p.table.Stats()
+	p.Must(err)
+	p.record(subject, "stats", observe.Text, now.Sub(p.first).String())
 }
 
 // Meters returns what the named counters of the rules counted since the probe
@@ -345,7 +364,8 @@ func (p *P) Fate(subject string, out []wire.Seen) {
 }
 
 // Class records what tracking thought of the packets that passed the class
-// meters since the probe began.
+// meters since the probe or part began: those from the client, and from the
+// server where that is behind the far link.
 func (p *P) Class(subject string) {
 	p.record(subject, "class", observe.Class, classTally(p.Meters()))
 }

@@ -130,12 +130,21 @@ func (c Case) body(p *P) (outcome observe.Outcome, reason string) {
 	}
 	rules := lab.Counting(lab.NearName)
 	if !c.Bare {
-		rules = append(rules, lab.Classing(lab.NearName)...)
+		rules = append(rules, lab.Classing(c.classed())...)
 	}
 	p.Add(append(rules, c.Probe.Rules...)...)
 	c.Probe.Run(p)
 	p.drainLog()
 	return observe.Recorded, ""
+}
+
+// classed is the device whose packets the class meters count: the client's,
+// unless the agent plays the other side, too.
+func (c Case) classed() string {
+	if c.path() == lab.Input {
+		return lab.NearName
+	}
+	return ""
 }
 
 // isMissing reports whether an error of the kernel says that it has no such

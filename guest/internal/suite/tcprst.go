@@ -19,9 +19,7 @@ var tcpRST = []probe.Probe{
 			f := established(p)
 			reset(p, f.Orig(RST, wire.Seq(wire.OrigISN+101)))
 			// The control: the connection goes on.
-			p.Through(f.Orig(ACK))
-			p.Timeout("ack")
-			p.Entry("ack", p.Entries())
+			step(p, "ack", f.Orig(ACK))
 		}),
 	rst("in-window-reply", "Does it matter that the RST in the window comes from the other side?", rstSource,
 		func(p *probe.P) {
@@ -71,21 +69,12 @@ func rst(name, question, source string, run func(*probe.P)) probe.Probe {
 
 // reset sends a RST on its way and records what becomes of it and of the entry.
 func reset(p *probe.P, pkt wire.Packet) {
-	p.Mark()
-	p.Through(pkt)
-	afterReset(p)
+	step(p, "rst", pkt)
+	moved(p)
 }
 
 // resetBack is reset for the other side.
 func resetBack(p *probe.P, pkt wire.Packet) {
-	p.Mark()
-	p.Fate("rst", p.Back(pkt))
-	afterReset(p)
-}
-
-func afterReset(p *probe.P) {
-	p.Timeout("rst")
-	p.Class("rst")
-	p.Entry("rst", p.Entries())
-	p.Delta("table", "invalid", p.Stats().Invalid)
+	stepBack(p, "rst", pkt)
+	moved(p)
 }

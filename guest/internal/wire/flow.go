@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -48,6 +49,41 @@ func Seq(n uint32) Option { return func(t *layers.TCP, _ *gopacket.Payload) { t.
 
 // Ack is described at Seq.
 func Ack(n uint32) Option { return func(t *layers.TCP, _ *gopacket.Payload) { t.Ack = n } }
+
+// Window gives a packet another receive window, as the header carries it.
+func Window(n uint16) Option { return func(t *layers.TCP, _ *gopacket.Payload) { t.Window = n } }
+
+// TCPOption adds an option to a packet's header: a kind of IANA's list and its
+// data. The header is filled up to a multiple of four bytes.
+func TCPOption(kind byte, data ...byte) Option {
+	return func(t *layers.TCP, _ *gopacket.Payload) {
+		t.Options = append(t.Options, layers.TCPOption{
+			OptionType: layers.TCPOptionKind(kind), OptionLength: uint8(2 + len(data)), OptionData: data,
+		})
+	}
+}
+
+// MSS is the option of RFC 9293, section 3.7.1.
+func MSS(n uint16) Option { return TCPOption(2, byte(n>>8), byte(n)) }
+
+// WindowScale is the option of RFC 7323, section 2.
+func WindowScale(shift uint8) Option { return TCPOption(3, shift) }
+
+// SACKPermitted is the option of RFC 2018, section 2.
+func SACKPermitted() Option { return TCPOption(4) }
+
+// SACK is the option of RFC 2018, section 3, with one block: the sequence numbers
+// from left up to, but without, right.
+func SACK(left, right uint32) Option {
+	b := binary.BigEndian.AppendUint32(nil, left)
+	return TCPOption(5, binary.BigEndian.AppendUint32(b, right)...)
+}
+
+// Timestamp is the option of RFC 7323, section 3.
+func Timestamp(value, echo uint32) Option {
+	b := binary.BigEndian.AppendUint32(nil, value)
+	return TCPOption(8, binary.BigEndian.AppendUint32(b, echo)...)
+}
 
 // Orig makes the next packet in the original direction.
 func (f *Flow) Orig(flags Flags, opts ...Option) Packet {
@@ -99,7 +135,7 @@ func segment(from, to *end, flags Flags, opts []Option) Packet {
 		o(tcp, &payload)
 	}
 	from.next += flags.length() + uint32(len(payload))
-	ip := header(from.addr.Addr(), to.addr.Addr(), layers.IPProtocolTCP)
+	ip := ipHeader(from.addr.Addr(), to.addr.Addr(), layers.IPProtocolTCP)
 	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
 		panic(fmt.Sprintf("wire: tcp over %s: %v", from.addr, err))
 	}
@@ -109,7 +145,7 @@ func segment(from, to *end, flags Flags, opts []Option) Packet {
 // UDP makes a datagram.
 func UDP(from, to netip.AddrPort, payload string) Packet {
 	udp := &layers.UDP{SrcPort: layers.UDPPort(from.Port()), DstPort: layers.UDPPort(to.Port())}
-	ip := header(from.Addr(), to.Addr(), layers.IPProtocolUDP)
+	ip := ipHeader(from.Addr(), to.Addr(), layers.IPProtocolUDP)
 	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
 		panic(fmt.Sprintf("wire: udp over %s: %v", from, err))
 	}

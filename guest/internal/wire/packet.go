@@ -4,8 +4,10 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/google/gopacket"
@@ -49,14 +51,27 @@ type Packet struct {
 	Data []byte
 }
 
+// Set returns the packet with other bytes from an offset on. Checksums stay what
+// they were.
+func (p Packet) Set(offset int, bytes ...byte) Packet {
+	data := slices.Clone(p.Data)
+	copy(data[offset:], bytes)
+	return Packet{data}
+}
+
+// Cut returns the first n bytes of the packet. Its headers tell the old length.
+func (p Packet) Cut(n int) Packet { return Packet{slices.Clone(p.Data[:n])} }
+
 // Seen is what a packet that came out of the box says of itself. Fields of
 // layers it does not have are zero.
 type Seen struct {
-	Proto    string // "tcp", "udp", "icmp", or the number
-	Src, Dst netip.AddrPort
-	Flags    Flags  // TCP only
-	Seq, Ack uint32 // TCP only
-	Payload  int    // bytes after the transport header
+	Proto      string // "tcp", "udp", "icmp", "icmpv6", or the number
+	Src, Dst   netip.AddrPort
+	Flags      Flags  // TCP only
+	Seq, Ack   uint32 // TCP only
+	Type, Code uint8  // ICMP and ICMPv6 only
+	Payload    int    // bytes after the transport header
+	Data       []byte // the whole packet
 }
 
 // Kind is the word by which packets are counted: a TCP packet's flags, or the
@@ -68,33 +83,61 @@ func (s Seen) Kind() string {
 	return s.Proto
 }
 
-// Parse reads an IPv4 packet. It does not check checksums.
+// Parse reads an IPv4 or IPv6 packet and keeps a copy of it. It does not check
+// checksums.
 func Parse(data []byte) (Seen, error) {
-	pkt := gopacket.NewPacket(data, layers.LayerTypeIPv4, gopacket.NoCopy)
-	ip, ok := pkt.NetworkLayer().(*layers.IPv4)
-	if !ok {
-		return Seen{}, fmt.Errorf("parse packet of %d bytes: no IPv4 header", len(data))
+	first := layers.LayerTypeIPv4
+	if len(data) > 0 && data[0]>>4 == 6 {
+		first = layers.LayerTypeIPv6
 	}
-	src, _ := netip.AddrFromSlice(ip.SrcIP.To4())
-	dst, _ := netip.AddrFromSlice(ip.DstIP.To4())
-	seen := Seen{Proto: fmt.Sprint(uint8(ip.Protocol)), Src: netip.AddrPortFrom(src, 0), Dst: netip.AddrPortFrom(dst, 0)}
+	data = slices.Clone(data)
+	pkt := gopacket.NewPacket(data, first, gopacket.NoCopy)
+	seen, err := network(pkt)
+	if err != nil {
+		return Seen{}, fmt.Errorf("parse packet of %d bytes: %w", len(data), err)
+	}
+	seen.Data = data
+	ports := func(from, to uint16) {
+		seen.Src = netip.AddrPortFrom(seen.Src.Addr(), from)
+		seen.Dst = netip.AddrPortFrom(seen.Dst.Addr(), to)
+	}
 	switch l := pkt.TransportLayer().(type) {
 	case *layers.TCP:
 		seen.Proto = "tcp"
-		seen.Src, seen.Dst = netip.AddrPortFrom(src, uint16(l.SrcPort)), netip.AddrPortFrom(dst, uint16(l.DstPort))
+		ports(uint16(l.SrcPort), uint16(l.DstPort))
 		seen.Flags, seen.Seq, seen.Ack = flagsOf(l), l.Seq, l.Ack
 		seen.Payload = len(l.Payload)
 	case *layers.UDP:
 		seen.Proto = "udp"
-		seen.Src, seen.Dst = netip.AddrPortFrom(src, uint16(l.SrcPort)), netip.AddrPortFrom(dst, uint16(l.DstPort))
+		ports(uint16(l.SrcPort), uint16(l.DstPort))
 		seen.Payload = len(l.Payload)
-	default:
-		if icmp, ok := pkt.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok {
-			seen.Proto = "icmp"
-			seen.Payload = len(icmp.Payload)
-		}
+	}
+	if icmp, ok := pkt.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok {
+		seen.Proto, seen.Payload = "icmp", len(icmp.Payload)
+		seen.Type, seen.Code = icmp.TypeCode.Type(), icmp.TypeCode.Code()
+	}
+	if icmp, ok := pkt.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6); ok {
+		seen.Proto, seen.Payload = "icmpv6", len(icmp.Payload)
+		seen.Type, seen.Code = icmp.TypeCode.Type(), icmp.TypeCode.Code()
 	}
 	return seen, nil
+}
+
+// network reads what the IP header says.
+func network(pkt gopacket.Packet) (Seen, error) {
+	switch ip := pkt.NetworkLayer().(type) {
+	case *layers.IPv4:
+		return between(ip.SrcIP.To4(), ip.DstIP.To4(), uint8(ip.Protocol)), nil
+	case *layers.IPv6:
+		return between(ip.SrcIP, ip.DstIP, uint8(ip.NextHeader)), nil
+	}
+	return Seen{}, errors.New("no IP header")
+}
+
+func between(src, dst []byte, proto uint8) Seen {
+	from, _ := netip.AddrFromSlice(src) // of the length that the header has
+	to, _ := netip.AddrFromSlice(dst)
+	return Seen{Proto: fmt.Sprint(proto), Src: netip.AddrPortFrom(from, 0), Dst: netip.AddrPortFrom(to, 0)}
 }
 
 func flagsOf(t *layers.TCP) Flags {

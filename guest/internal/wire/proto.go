@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net"
 	"net/netip"
 
@@ -28,10 +27,16 @@ func Datagram(from, to netip.Addr, proto uint8, payload []byte) Packet {
 
 // over puts layers behind an IP header.
 func over(from, to netip.Addr, proto layers.IPProtocol, ls ...gopacket.SerializableLayer) Packet {
-	return serialize(append([]gopacket.SerializableLayer{network(from, to, proto)}, ls...)...)
+	return serialize(append([]gopacket.SerializableLayer{ipHeader(from, to, proto)}, ls...)...)
 }
 
-func network(from, to netip.Addr, proto layers.IPProtocol) gopacket.SerializableLayer {
+// ipLayer is an IP header that can be written and that a checksum can cover.
+type ipLayer interface {
+	gopacket.SerializableLayer
+	gopacket.NetworkLayer
+}
+
+func ipHeader(from, to netip.Addr, proto layers.IPProtocol) ipLayer {
 	if from.Is4() {
 		return header(from, to, proto)
 	}
@@ -40,24 +45,14 @@ func network(from, to netip.Addr, proto layers.IPProtocol) gopacket.Serializable
 
 // Echo makes an ICMP or ICMPv6 echo request, or the reply to one.
 func Echo(from, to netip.Addr, reply bool, id, seq uint16) Packet {
-	if from.Is4() {
-		typ := uint8(layers.ICMPv4TypeEchoRequest)
-		if reply {
-			typ = layers.ICMPv4TypeEchoReply
-		}
-		icmp := &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(typ, 0), Id: id, Seq: seq}
-		return over(from, to, layers.IPProtocolICMPv4, icmp)
+	request, answer := uint8(layers.ICMPv4TypeEchoRequest), uint8(layers.ICMPv4TypeEchoReply)
+	if from.Is6() {
+		request, answer = layers.ICMPv6TypeEchoRequest, layers.ICMPv6TypeEchoReply
 	}
-	typ := uint8(layers.ICMPv6TypeEchoRequest)
 	if reply {
-		typ = layers.ICMPv6TypeEchoReply
+		request = answer
 	}
-	icmp := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, 0)}
-	ip := network(from, to, layers.IPProtocolICMPv6).(*layers.IPv6)
-	if err := icmp.SetNetworkLayerForChecksum(ip); err != nil {
-		panic(fmt.Sprintf("wire: icmpv6 over %s: %v", from, err))
-	}
-	return serialize(ip, icmp, &layers.ICMPv6Echo{Identifier: id, SeqNumber: seq})
+	return ICMP(from, to, request, 0, binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, id), seq))
 }
 
 // GRE makes a packet of version 0 without key or checksum, RFC 2784.
@@ -76,10 +71,9 @@ func UDPLite(from, to netip.AddrPort, payload string) Packet {
 }
 
 // checksum is the Internet checksum (RFC 1071) of a segment whose checksum field
-// is zero, with its IPv4 pseudo header.
+// is zero, with the pseudo header of its addresses' version.
 func checksum(from, to netip.Addr, proto uint8, segment []byte) uint16 {
-	src, dst := from.As4(), to.As4()
-	b := append(append(src[:], dst[:]...), 0, proto)
+	b := append(append(from.AsSlice(), to.AsSlice()...), 0, proto)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(segment)))
 	b = append(b, segment...)
 	if len(b)%2 == 1 {
