@@ -382,20 +382,49 @@ func (p *P) Events(subject string, events []ct.Event) {
 
 // Timeout records the seconds that entries were given when the last packets
 // refreshed them.
+func (p *P) Timeout(subject string) {
+	tally := newTally()
+	for _, e := range p.justGiven(subject) {
+		tally.add(given(e))
+	}
+	p.record(subject, "timeout", observe.Timeout, tally.String())
+}
+
+// Outcome records in one row all that became of a packet, for probes that ask
+// the same of many: the class that it had, whether it was lost on its way to the
+// other side, the entries there are then and the seconds that they were given:
+// "invalid: tcp ESTABLISHED assured 432000 s".
+func (p *P) Outcome(subject string, out []wire.Seen) {
+	entries := p.justGiven(subject)
+	p.record(subject, "outcome", observe.Text, became(classes(p.Meters()), len(out) == 0, entries))
+}
+
+func became(class tally, lost bool, entries []ct.Entry) string {
+	text := class.Words()
+	if lost {
+		text += ", lost"
+	}
+	left := newTally()
+	for _, e := range entries {
+		left.add(e.String() + " " + given(e) + " s")
+	}
+	return text + ": " + left.Words()
+}
+
+// given is the timeout in seconds that an entry of justGiven had just got.
+func given(e ct.Entry) string { return strconv.FormatUint(uint64(e.Seconds)+1, 10) }
+
+// justGiven lists the table so that luck is in no entry's time.
 //
 // The kernel reports what is left rounded down to a second. Read in the very
 // tick of the packet that is the timeout itself; a tick later, and for a whole
 // second after, it is one less. So this lets two ticks pass before it reads,
-// and gives up if a second is over: no luck is left in the value.
-func (p *P) Timeout(subject string) {
+// and gives up if a second is over.
+func (p *P) justGiven(subject string) []ct.Entry {
 	p.Must(lab.PassTicks(2))
 	entries := p.Entries()
 	if late := lab.Now() - p.sent; late >= time.Second {
 		p.Broken("timeout of %s read %v after the packet, which leaves its value to chance", subject, late)
 	}
-	tally := newTally()
-	for _, e := range entries {
-		tally.add(strconv.FormatUint(uint64(e.Seconds)+1, 10))
-	}
-	p.record(subject, "timeout", observe.Timeout, tally.String())
+	return entries
 }

@@ -78,6 +78,24 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// What became of one packet is one row, which names what there is one of without
+// a number.
+func TestOutcome(t *testing.T) {
+	entry := ct.Entry{Proto: "tcp", State: "SYN_SENT", Flags: []string{"unreplied"}, Seconds: 119}
+	for want, got := range map[string]string{
+		"new: tcp SYN_SENT unreplied 120 s":               became(tally{"new": 1}, false, []ct.Entry{entry}),
+		"2 new: 2 tcp SYN_SENT unreplied 120 s, udp 30 s": became(tally{"new": 2}, false, []ct.Entry{entry, entry, {Proto: "udp", Seconds: 29}}),
+		"invalid, lost: none":                             became(tally{"invalid": 1}, true, nil),
+		"none, lost: none":                                became(tally{}, true, nil),
+		"established, related: tcp ESTABLISHED assured 432000 s": became(tally{"related": 1, "established": 1}, false,
+			[]ct.Entry{{Proto: "tcp", State: "ESTABLISHED", Flags: []string{"assured"}, Seconds: 431999}}),
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestEndings(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -115,8 +133,12 @@ func TestRuns(t *testing.T) {
 }
 
 func TestClassTally(t *testing.T) {
-	got := classTally(map[string]uint64{"class.invalid": 3, "class.new": 7, "class.related": 0, "raw": 10})
-	if want := "7 new, 3 invalid"; got != want {
+	meters := map[string]uint64{"class.invalid": 3, "class.new": 7, "class.related": 0, "raw": 10}
+	if got, want := classTally(meters), "7 new, 3 invalid"; got != want {
 		t.Errorf("classTally = %q, want %q", got, want)
+	}
+	meters["class.new"] = 1
+	if got, want := classes(meters).Words(), "3 invalid, new"; got != want {
+		t.Errorf("classes are written %q, want %q", got, want)
 	}
 }

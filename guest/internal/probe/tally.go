@@ -18,6 +18,20 @@ func (t tally) add(what string) { t[what]++ }
 // String is "none", or "7 tcp SYN_SENT unreplied, 3 …", sorted by text so that
 // the order in which the kernel lists things cannot show.
 func (t tally) String() string {
+	return t.join(func(n int, what string) string { return fmt.Sprintf("%d %s", n, what) })
+}
+
+// Words is String without the number of what there is one of.
+func (t tally) Words() string {
+	return t.join(func(n int, what string) string {
+		if n == 1 {
+			return what
+		}
+		return fmt.Sprintf("%d %s", n, what)
+	})
+}
+
+func (t tally) join(part func(n int, what string) string) string {
 	if len(t) == 0 {
 		return "none"
 	}
@@ -27,9 +41,20 @@ func (t tally) String() string {
 	}
 	slices.Sort(parts)
 	for i, what := range parts {
-		parts[i] = fmt.Sprintf("%d %s", t[what], what)
+		parts[i] = part(t[what], what)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// classes counts the classes that meters saw.
+func classes(meters map[string]uint64) tally {
+	t := newTally()
+	for _, class := range lab.ClassNames() {
+		if n := meters["class."+class]; n > 0 {
+			t[class] = int(n)
+		}
+	}
+	return t
 }
 
 // classTally names the classes that were seen, in the order of ct state.

@@ -29,6 +29,19 @@ func after(p *probe.P, subject string, out []wire.Seen) {
 	p.Entry(subject, p.Entries())
 }
 
+// outcome is step in one row, for tables of packets of which each is asked the
+// same: "invalid: tcp ESTABLISHED assured 432000 s".
+func outcome(p *probe.P, subject string, pkt wire.Packet) {
+	p.Mark()
+	p.Outcome(subject, p.Forth(pkt))
+}
+
+// outcomeBack is outcome for a packet of the server's side.
+func outcomeBack(p *probe.P, subject string, pkt wire.Packet) {
+	p.Mark()
+	p.Outcome(subject, p.Back(pkt))
+}
+
 // moved records which statistics the probe moved, and by how much.
 func moved(p *probe.P) { p.Moved("table") }
 

@@ -50,6 +50,12 @@ func Seq(n uint32) Option { return func(t *layers.TCP, _ *gopacket.Payload) { t.
 // Ack is described at Seq.
 func Ack(n uint32) Option { return func(t *layers.TCP, _ *gopacket.Payload) { t.Ack = n } }
 
+// SeqBy and AckBy move a packet's numbers on from the flow's, or back.
+func SeqBy(n int) Option { return func(t *layers.TCP, _ *gopacket.Payload) { t.Seq += uint32(n) } }
+
+// AckBy is described at SeqBy.
+func AckBy(n int) Option { return func(t *layers.TCP, _ *gopacket.Payload) { t.Ack += uint32(n) } }
+
 // Window gives a packet another receive window, as the header carries it.
 func Window(n uint16) Option { return func(t *layers.TCP, _ *gopacket.Payload) { t.Window = n } }
 
