@@ -112,44 +112,6 @@ func liberal(value string) probe.Probe {
 		}, probe.Sysctl{Name: "net.netfilter.nf_conntrack_tcp_be_liberal", Value: value})
 }
 
-// rstStates are what a RST comes upon. Each conversation ends with every number
-// acknowledged that was sent, but for those in which nobody answers.
-var rstStates = []struct {
-	name  string
-	reach func(*probe.P) *wire.Flow
-}{
-	{"syn-sent", func(p *probe.P) *wire.Flow {
-		f := tcpFlow()
-		p.Through(f.Orig(SYN))
-		return f
-	}},
-	{"syn-sent2", func(p *probe.P) *wire.Flow {
-		f := tcpFlow()
-		p.Through(f.Orig(SYN))
-		p.Back(f.Reply(SYN))
-		return f
-	}},
-	{"syn-recv", func(p *probe.P) *wire.Flow {
-		f := tcpFlow()
-		p.Through(f.Orig(SYN))
-		p.Back(f.Reply(SYN | ACK))
-		return f
-	}},
-	{"established", acknowledged},
-	{"fin-wait", closing},
-	{"close-wait", func(p *probe.P) *wire.Flow {
-		f := closing(p)
-		p.Back(f.Reply(ACK))
-		return f
-	}},
-	{"last-ack", lastACK},
-	{"time-wait", func(p *probe.P) *wire.Flow {
-		f := lastACK(p)
-		p.Through(f.Orig(ACK))
-		return f
-	}},
-}
-
 // rstPlaces are where in the sequence numbers a RST lies, counted from the next
 // that its sender would use: the window that both sides offer is of 65535 bytes.
 var rstPlaces = []struct {
@@ -168,7 +130,7 @@ var rstPlaces = []struct {
 
 func rstInStates() []probe.Probe {
 	var probes []probe.Probe
-	for _, state := range rstStates {
+	for _, state := range tcpStates {
 		probes = append(probes, rst("in-"+state.name,
 			"In this state, does a RST close the entry, from either side, wherever in the window it lies?", rstSource,
 			func(p *probe.P) {
