@@ -56,7 +56,8 @@ type Entry struct {
 	Reply   Tuple
 	State   string // of TCP, SCTP and DCCP, by the name /proc/net/nf_conntrack gives it; else ""
 	Flags   []string
-	Seconds uint32 // left to live, rounded down by the kernel
+	Seconds uint32   // left to live, rounded down by the kernel
+	Scales  [2]uint8 // window scales of the original and the reply direction, of TCP only
 
 	flow conntrack.Flow // as it was read, to name the entry to the kernel
 }
@@ -185,6 +186,7 @@ func entry(f conntrack.Flow) Entry {
 	switch info := f.ProtoInfo; {
 	case info.TCP != nil:
 		e.State = state(info.TCP.State, tcpStates)
+		e.Scales = [2]uint8{info.TCP.OriginalWindowScale, info.TCP.ReplyWindowScale}
 	case info.SCTP != nil:
 		e.State = state(info.SCTP.State, sctpStates)
 	case info.DCCP != nil:

@@ -59,6 +59,11 @@ func AckBy(n int) Option { return func(t *layers.TCP, _ *gopacket.Payload) { t.A
 // Window gives a packet another receive window, as the header carries it.
 func Window(n uint16) Option { return func(t *layers.TCP, _ *gopacket.Payload) { t.Window = n } }
 
+// ECN sets the two flags of RFC 3168, section 6.1.
+func ECN() Option {
+	return func(t *layers.TCP, _ *gopacket.Payload) { t.ECE, t.CWR = true, true }
+}
+
 // TCPOption adds an option to a packet's header: a kind of IANA's list and its
 // data. The header is filled up to a multiple of four bytes.
 func TCPOption(kind byte, data ...byte) Option {

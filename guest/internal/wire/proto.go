@@ -75,13 +75,17 @@ func UDPLite(from, to netip.AddrPort, payload string) Packet {
 func checksum(from, to netip.Addr, proto uint8, segment []byte) uint16 {
 	b := append(append(from.AsSlice(), to.AsSlice()...), 0, proto)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(segment)))
-	b = append(b, segment...)
-	if len(b)%2 == 1 {
-		b = append(b, 0)
-	}
+	return onesComplement(append(b, segment...))
+}
+
+// onesComplement is the sum of RFC 1071 over b.
+func onesComplement(b []byte) uint16 {
 	var sum uint32
-	for i := 0; i < len(b); i += 2 {
+	for i := 0; i+1 < len(b); i += 2 {
 		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	if len(b)%2 == 1 {
+		sum += uint32(b[len(b)-1]) << 8
 	}
 	for sum>>16 != 0 {
 		sum = sum&0xffff + sum>>16
