@@ -66,3 +66,19 @@ func (v version) tcp() *wire.Flow {
 func (v version) udp() (from, to netip.AddrPort) {
 	return netip.AddrPortFrom(v.client, firstPort), netip.AddrPortFrom(v.server, 53)
 }
+
+// transport is where the transport header begins in a packet of the version.
+func (v version) transport() int {
+	if v.client.Is6() {
+		return 40
+	}
+	return 20
+}
+
+// router is an address on the server's side that reports errors.
+func (v version) router() netip.Addr {
+	if v.client.Is6() {
+		return netip.MustParseAddr("2001:db8:2::9")
+	}
+	return netip.MustParseAddr("198.19.0.9")
+}

@@ -16,12 +16,17 @@ var syn = tcpProbe("tcp-syn")
 var tcpSYN = []probe.Probe{
 	syn("synack-wrong", "Is a SYN+ACK invalid that acknowledges something else than the SYN, and the right one that follows not?",
 		synSource+"; "+windowSource, func(p *probe.P) {
-			f := tcpFlow()
-			p.Forth(f.Orig(SYN))
-			outcomeBack(p, "below", f.Reply(SYN|ACK, wire.Seq(wire.ReplyISN), wire.AckBy(-1)))
-			outcomeBack(p, "beyond", f.Reply(SYN|ACK, wire.Seq(wire.ReplyISN), wire.AckBy(1)))
-			outcomeBack(p, "right", f.Reply(SYN|ACK, wire.Seq(wire.ReplyISN)))
-			outcome(p, "ack", f.Orig(ACK, wire.Ack(wire.ReplyISN+1)))
+			for _, c := range []struct {
+				subject string
+				by      int
+			}{{"below", -1}, {"beyond", 1}} {
+				p.Flush()
+				f := tcpFlow()
+				p.Forth(f.Orig(SYN))
+				outcomeBack(p, c.subject, f.Reply(SYN|ACK, wire.Seq(wire.ReplyISN), wire.AckBy(c.by)))
+				outcomeBack(p, c.subject+"-right", f.Reply(SYN|ACK, wire.Seq(wire.ReplyISN)))
+				outcome(p, c.subject+"-ack", f.Orig(ACK, wire.Ack(wire.ReplyISN+1)))
+			}
 			moved(p)
 		}),
 	syn("synack-old-higher", "Is the right SYN+ACK tracked if one of an earlier connection came before it, with much higher numbers?",
