@@ -76,7 +76,7 @@ var tcpWindow = []probe.Probe{
 			moved(p)
 		}),
 	window("overshot-acknowledged", "Where a packet went beyond the window and the receiver took it, does the connection go on?",
-		windowSource+", where more bytes come than expected (since commit 4b9d8fcfcc47)", func(p *probe.P) {
+		windowSource+", where more bytes come than expected (since commit cf97769c761a)", func(p *probe.P) {
 			f := established(p)
 			p.Back(f.Reply(ACK, wire.Window(10)))
 			outcome(p, "in-window", f.Orig(PSH|ACK, wire.Payload(strings.Repeat("x", 10))))

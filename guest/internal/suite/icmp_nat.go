@@ -1,0 +1,135 @@
+package suite
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
+	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
+	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
+)
+
+func port(a netip.AddrPort, n uint16) netip.AddrPort      { return netip.AddrPortFrom(a.Addr(), n) }
+func addr(a netip.AddrPort, to netip.Addr) netip.AddrPort { return netip.AddrPortFrom(to, a.Port()) }
+
+// Addresses that rules translate to, or from, in documentation's ranges.
+var (
+	translated4 = netip.MustParseAddr("203.0.113.1")
+	translated6 = netip.MustParseAddr("2001:db8:3::1")
+)
+
+func (v version) translated() netip.Addr {
+	if v.client.Is6() {
+		return translated6
+	}
+	return translated4
+}
+
+const natErrors = "nf_nat_icmp_reply_translation and nf_nat_icmpv6_reply_translation in nf_nat_proto.c"
+
+// nat are the modules behind a translation.
+var nat = []string{"nf_nat", "nft_chain_nat", "nft_nat"}
+
+var icmpTranslated = []probe.Probe{
+	{
+		Name:     "icmp/snat",
+		Question: "Where the client's address is translated, whom does an error reach, what does its inner packet say, and are the checksums right?",
+		Source:   natErrors + "; selftest conntrack_icmp_related.sh",
+		Path:     lab.Forward6,
+		Only:     probe.Initial,
+		Needs:    nat,
+		Rules:    []lab.Rule{lab.On(lab.NATPostrouting, lab.SNAT(translated4)), lab.On(lab.NATPostrouting, lab.SNAT(translated6))},
+		Run: func(p *probe.P) {
+			for _, v := range versions {
+				p.Flush()
+				from, to := v.udp()
+				out := p.Forth(wire.UDP(from, to, "x"))
+				told(p, v.name+"-sent", out)
+				for _, e := range v.errors()[:4] {
+					p.Mark()
+					back := p.Back(wire.ICMPError(v.router(), v.translated(), e.typ, e.code, e.rest, one(p, out)))
+					p.Class(v.name + "-" + e.name)
+					told(p, v.name+"-"+e.name, back)
+				}
+				untranslated := wire.UDP(from, to, "x").Data
+				e := v.errors()[0]
+				p.Mark()
+				back := p.Back(wire.ICMPError(v.router(), v.client, e.typ, e.code, e.rest, untranslated))
+				p.Class(v.name + "-to-client")
+				told(p, v.name+"-to-client", back)
+			}
+		},
+	},
+	{
+		Name:     "icmp/dnat",
+		Question: "Where the server's address is translated, which one does the inner packet of an error tell the client?",
+		Source:   natErrors,
+		Path:     lab.Forward6,
+		Only:     probe.Initial,
+		Needs:    nat,
+		Run: func(p *probe.P) {
+			p.Add(lab.On(lab.NATPrerouting, lab.In(lab.NearName), lab.DNAT(server)),
+				lab.On(lab.NATPrerouting, lab.In(lab.NearName), lab.DNAT(server6)))
+			for _, v := range versions {
+				p.Flush()
+				from, to := v.udp()
+				out := p.Forth(wire.UDP(from, addr(to, v.translated()), "x"))
+				told(p, v.name+"-sent", out)
+				for _, e := range v.errors()[:4] {
+					p.Mark()
+					back := p.Back(wire.ICMPError(v.router(), v.client, e.typ, e.code, e.rest, one(p, out)))
+					p.Class(v.name + "-" + e.name)
+					told(p, v.name+"-"+e.name, back)
+				}
+				// The server's side may tell of the address that it never saw.
+				e := v.errors()[0]
+				p.Mark()
+				back := p.Back(wire.ICMPError(v.router(), v.client, e.typ, e.code, e.rest, wire.UDP(from, addr(to, v.translated()), "x").Data))
+				p.Class(v.name + "-untranslated")
+				told(p, v.name+"-untranslated", back)
+			}
+		},
+	},
+	{
+		Name:     "icmp/snat-echo",
+		Question: "Is the id of a translated echo kept, and is an error about it translated back?",
+		Source:   natErrors + "; nf_nat_icmp_manip_pkt",
+		Path:     lab.Forward6,
+		Only:     probe.Initial,
+		Needs:    nat,
+		Rules:    []lab.Rule{lab.On(lab.NATPostrouting, lab.SNAT(translated4)), lab.On(lab.NATPostrouting, lab.SNAT(translated6))},
+		Run: func(p *probe.P) {
+			for _, v := range versions {
+				p.Flush()
+				out := p.Forth(wire.Echo(v.client, v.server, false, 7, 1))
+				told(p, v.name+"-sent", out)
+				p.Flag(v.name+"-id", "kept", string(one(p, out)[v.transport()+4:v.transport()+6]) == "\x00\x07")
+				told(p, v.name+"-reply", p.Back(wire.Echo(v.server, v.translated(), true, 7, 1)))
+				e := v.errors()[0]
+				told(p, v.name+"-error", p.Back(wire.ICMPError(v.router(), v.translated(), e.typ, e.code, e.rest, one(p, out))))
+			}
+		},
+	},
+}
+
+// one is the bytes of the only packet that came out.
+func one(p *probe.P, out []wire.Seen) []byte {
+	if len(out) != 1 {
+		p.Broken("%d packets came out, want one to tell of", len(out))
+	}
+	return out[0].Data
+}
+
+// told records from whom to whom packets went that came out, what the packet
+// that they tell of says, and whether checksums are right.
+func told(p *probe.P, subject string, out []wire.Seen) {
+	var texts, inner, sums []string
+	for _, s := range out {
+		texts = append(texts, fmt.Sprintf("%s -> %s", s.Src.Addr(), s.Dst.Addr()))
+		inner = append(inner, wire.Inner(s))
+		sums = append(sums, wire.Sums(s))
+	}
+	p.Text(subject, "packet", listOr("none", texts))
+	p.Text(subject, "inner", listOr("none", inner))
+	p.Text(subject, "checksums", listOr("none", sums))
+}
