@@ -13,3 +13,38 @@ func TestStatsText(t *testing.T) {
 		}
 	}
 }
+
+// A message of one CPU: struct nfgenmsg, then attributes in network order.
+func TestStatsMessage(t *testing.T) {
+	head := []byte{0, 0, 0, 0}
+	invalid := []byte{8, 0, 4, 0, 0, 0, 1, 2}
+	chain := []byte{8, 0, 15, 0, 0, 0, 0, 3}
+	unknown := []byte{8, 0, 99, 0, 0, 0, 0, 9}
+	var s Stats
+	for range 2 { // two CPUs
+		if err := s.add(append(append(append(head[:4:4], invalid...), unknown...), chain...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := (Stats{Invalid: 2 * 258, ChainTooLong: 6}); s != want {
+		t.Errorf("got %v, want %v", s, want)
+	}
+	if got, want := s.Sub(Stats{Invalid: 500, ChainTooLong: 6}), (Stats{Invalid: 16}); got != want {
+		t.Errorf("the difference is %v, want %v", got, want)
+	}
+	for _, bad := range [][]byte{{}, {0, 0}, {0, 0, 0, 0, 9, 0}} {
+		if err := s.add(bad); err == nil {
+			t.Errorf("%v was understood", bad)
+		}
+	}
+}
+
+func FuzzStats(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 0, 8, 0, 4, 0, 0, 0, 1, 2})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var s Stats
+		if err := s.add(b); err == nil && len(b) < 4 {
+			t.Errorf("%v was understood", b)
+		}
+	})
+}

@@ -6,11 +6,14 @@
 package ct
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/mdlayher/netlink"
 	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +21,7 @@ import (
 // Table is a connection to the conntrack table of a namespace.
 type Table struct {
 	conn *conntrack.Conn
+	raw  *netlink.Conn // for what ti-mo/conntrack leaves out
 }
 
 // Open connects to the table of the calling thread's namespace. The kernel
@@ -27,11 +31,15 @@ func Open() (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open conntrack netlink: %w", err)
 	}
-	return &Table{conn}, nil
+	raw, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open netfilter netlink: %w", err), conn.Close())
+	}
+	return &Table{conn, raw}, nil
 }
 
 // Close closes the connection.
-func (t *Table) Close() error { return t.conn.Close() }
+func (t *Table) Close() error { return errors.Join(t.conn.Close(), t.raw.Close()) }
 
 // Flush empties the table.
 func (t *Table) Flush() error {
@@ -59,8 +67,16 @@ type Entry struct {
 	Seconds uint32   // left to live, rounded down by the kernel
 	Scales  [2]uint8 // window scales of the original and the reply direction, of TCP only
 
+	// Counters of the original and the reply direction; zero where accounting
+	// is off. Timestamps are zero where they are off.
+	Counters    [2]Counter
+	Start, Stop time.Time
+
 	flow conntrack.Flow // as it was read, to name the entry to the kernel
 }
+
+// Counter is what a direction of a connection carried, from the IP header on.
+type Counter struct{ Packets, Bytes uint64 }
 
 // SetTCPState changes the state of a TCP entry to that of a number. It asks the
 // kernel as it is: a state that there is none of is the kernel's to refuse.
@@ -181,6 +197,11 @@ func entry(f conntrack.Flow) Entry {
 		Proto: protocol(f.TupleOrig.Proto.Protocol),
 		Orig:  tuple(f.TupleOrig), Reply: tuple(f.TupleReply),
 		Flags: flags(f.Status), Seconds: f.Timeout,
+		Counters: [2]Counter{
+			{f.CountersOrig.Packets, f.CountersOrig.Bytes},
+			{f.CountersReply.Packets, f.CountersReply.Bytes},
+		},
+		Start: f.Timestamp.Start, Stop: f.Timestamp.Stop,
 		flow: f,
 	}
 	switch info := f.ProtoInfo; {
@@ -208,59 +229,4 @@ func tuple(t conntrack.Tuple) Tuple {
 		Src: netip.AddrPortFrom(t.IP.SourceAddress, t.Proto.SourcePort),
 		Dst: netip.AddrPortFrom(t.IP.DestinationAddress, t.Proto.DestinationPort),
 	}
-}
-
-// Stats are the statistics of a namespace, summed over its CPUs. Which CPU
-// counted is no behaviour of conntrack's.
-type Stats struct {
-	Found, Invalid, Insert, InsertFailed, Drop, EarlyDrop, Error uint32
-}
-
-// Stats reads the statistics.
-func (t *Table) Stats() (Stats, error) {
-	cpus, err := t.conn.Stats()
-	if err != nil {
-		return Stats{}, fmt.Errorf("read conntrack statistics: %w", err)
-	}
-	var sum Stats
-	for _, c := range cpus {
-		sum.Found += c.Found
-		sum.Invalid += c.Invalid
-		sum.Insert += c.Insert
-		sum.InsertFailed += c.InsertFailed
-		sum.Drop += c.Drop
-		sum.EarlyDrop += c.EarlyDrop
-		sum.Error += c.Error
-	}
-	return sum, nil
-}
-
-// Sub returns what s counted since before.
-func (s Stats) Sub(before Stats) Stats {
-	return Stats{
-		Found: s.Found - before.Found, Invalid: s.Invalid - before.Invalid,
-		Insert: s.Insert - before.Insert, InsertFailed: s.InsertFailed - before.InsertFailed,
-		Drop: s.Drop - before.Drop, EarlyDrop: s.EarlyDrop - before.EarlyDrop, Error: s.Error - before.Error,
-	}
-}
-
-// String names the statistics that are not zero, in the order of
-// ctnetlink_ct_stat_cpu_fill_info, or is "none".
-func (s Stats) String() string {
-	var parts []string
-	for _, c := range []struct {
-		name string
-		n    uint32
-	}{
-		{"found", s.Found}, {"invalid", s.Invalid}, {"insert", s.Insert}, {"insert_failed", s.InsertFailed},
-		{"drop", s.Drop}, {"early_drop", s.EarlyDrop}, {"error", s.Error},
-	} {
-		if c.n != 0 {
-			parts = append(parts, fmt.Sprintf("%s %d", c.name, c.n))
-		}
-	}
-	if len(parts) == 0 {
-		return "none"
-	}
-	return strings.Join(parts, ", ")
 }

@@ -330,10 +330,11 @@ func (p *P) Text(subject, attr, value string) {
 
 // Errno records how a system call ended.
 func (p *P) Errno(subject string, err error) {
-	p.record(subject, "errno", observe.Errno, errnoName(err))
+	p.record(subject, "errno", observe.Errno, ErrnoName(err))
 }
 
-func errnoName(err error) string {
+// ErrnoName is how a row names the way in which a system call ended.
+func ErrnoName(err error) string {
 	var errno unix.Errno
 	switch {
 	case err == nil:
