@@ -123,13 +123,21 @@ func one(p *probe.P, out []wire.Seen) []byte {
 // told records from whom to whom packets went that came out, what the packet
 // that they tell of says, and whether checksums are right.
 func told(p *probe.P, subject string, out []wire.Seen) {
-	var texts, inner, sums []string
+	var inner, sums []string
 	for _, s := range out {
-		texts = append(texts, fmt.Sprintf("%s -> %s", s.Src.Addr(), s.Dst.Addr()))
 		inner = append(inner, wire.Inner(s))
 		sums = append(sums, wire.Sums(s))
 	}
-	p.Text(subject, "packet", listOr("none", texts))
+	p.Text(subject, "packet", ends(out))
 	p.Text(subject, "inner", listOr("none", inner))
 	p.Text(subject, "checksums", listOr("none", sums))
+}
+
+// ends are from whom to whom packets went that came out.
+func ends(out []wire.Seen) string {
+	var texts []string
+	for _, s := range out {
+		texts = append(texts, fmt.Sprintf("%s -> %s", s.Src.Addr(), s.Dst.Addr()))
+	}
+	return listOr("none", texts)
 }

@@ -92,6 +92,27 @@ var lives = []probe.Probe{
 			moved(p)
 			p.Text("entry", "orig", originalOf(p))
 		}),
+	state("reopen-reset", "Who may open a new connection from the ports of one that was reset: who sent the RST, or who got it?",
+		stateSource+": an aborted connection is reopened by the side that aborted it", func(p *probe.P) {
+			for _, c := range []struct {
+				subject string
+				orig    bool // the client sends the RST
+			}{{"by-orig", true}, {"by-reply", false}} {
+				reset := func() {
+					p.Flush()
+					if f := acknowledged(p); c.orig {
+						p.Forth(f.Orig(RST))
+					} else {
+						p.Back(f.Reply(RST))
+					}
+				}
+				reset()
+				outcome(p, c.subject+"-syn", tcpFlow().Orig(SYN, wire.SeqBy(500_000)))
+				reset()
+				outcomeBack(p, c.subject+"-reply-syn", wire.TCP(tcpServer, tcpClient).Orig(SYN, wire.Seq(wire.ReplyISN+500_000)))
+			}
+			moved(p)
+		}),
 	state("reopen-event", "Is the old entry destroyed and a new one made when a connection is reopened after TIME_WAIT?",
 		stateSource+", nf_ct_kill before NF_REPEAT", func(p *probe.P) {
 			take := p.Listen()

@@ -115,6 +115,24 @@ var tcpSYN = []probe.Probe{
 			outcomeBack(p, "reply-data", f.Reply(PSH|ACK, wire.SeqBy(500_000), wire.Payload("data")))
 			moved(p)
 		}),
+	syn("answered-anew-scaled", "Are the window scales of the new handshake taken over, where the old one had others?",
+		synSource+", last_wscale; "+windowSource, func(p *probe.P) {
+			for _, c := range []struct {
+				subject     string
+				orig, reply int
+			}{{"others", 3, 4}, {"none", -1, -1}} {
+				p.Flush()
+				scaled(p, 7, 7)
+				p.Text(c.subject+"-old", "scales", scales(p))
+				f := tcpFlow()
+				f.Skip(500_000)
+				p.Forth(f.Orig(SYN, scale(c.orig)...))
+				p.Back(f.Reply(SYN|ACK, append(scale(c.reply), wire.SeqBy(500_000))...))
+				p.Text(c.subject+"-new", "scales", scales(p))
+				outcome(p, c.subject+"-ack", f.Orig(ACK, wire.AckBy(500_000)))
+			}
+			moved(p)
+		}),
 	syn("data", "Is data on a SYN tracked, whether the SYN+ACK acknowledges it or the SYN alone?",
 		windowSource+"; RFC 7413: TCP Fast Open", func(p *probe.P) {
 			cookie := wire.TCPOption(34, 1, 2, 3, 4, 5, 6, 7, 8)

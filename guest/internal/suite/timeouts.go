@@ -109,6 +109,50 @@ var refreshes = []probe.Probe{
 			p.Timeout("after")
 		},
 	},
+	{
+		Name:     "timeouts/nat-later",
+		Question: "Does a translation that is set up later reach a client that goes on repeating its SYN, and only when its entry has ended?",
+		Source:   "nf_conntrack_tcp_packet: an entry stuck in SYN_SENT is not renewed (commit e15d4cdf27cb); selftest conntrack_tcp_unreplied.sh",
+		Path:     lab.Forward,
+		Only:     probe.Initial,
+		Timed:    true,
+		Needs:    nat,
+		Run: func(p *probe.P) {
+			f := tcpFlow()
+			again := func() []wire.Seen { return p.Forth(f.Orig(SYN, wire.Seq(wire.OrigISN))) }
+			again()
+			p.Add(lab.On(lab.NATPrerouting, lab.In(lab.NearName), lab.DNAT(server.Next())))
+			for _, at := range []struct {
+				subject string
+				wait    time.Duration
+			}{{"after-50-s", 50 * time.Second}, {"after-100-s", 50 * time.Second}, {"after-130-s", 30 * time.Second}} {
+				p.Wait(at.wait)
+				p.Text(at.subject, "packet", ends(again()))
+				p.Entry(at.subject, p.Entries())
+			}
+		},
+	},
+	refresh("udp-reply", "Do replies alone give an entry its time again?", refreshSource, func(p *probe.P) {
+		p.Through(wire.UDP(udpClient, udpServer, "x"))
+		p.Wait(20 * time.Second)
+		p.Back(wire.UDP(udpServer, udpClient, "x"))
+	}),
+	refresh("icmp-again", "Does a repeated echo give its entry the time again?", refreshSource, func(p *probe.P) {
+		p.Through(wire.Echo(client, server, false, 7, 1))
+		p.Wait(20 * time.Second)
+		p.Through(wire.Echo(client, server, false, 7, 2))
+	}),
+	refresh("generic-again", "Does another packet of a protocol that nothing knows give its entry the time again?", refreshSource, func(p *probe.P) {
+		other := wire.Datagram(client, server, wire.ProtoUnknown, []byte("x"))
+		p.Through(other)
+		p.Wait(300 * time.Second)
+		p.Through(other)
+	}),
+	refresh("closed", "Does a packet of a closed connection give it its time again?", refreshSource, func(p *probe.P) {
+		f := timeWait(p)
+		p.Wait(60 * time.Second)
+		p.Back(f.Reply(ACK))
+	}),
 	timed("expired",
 		"Is an entry whose time is up still listed, does a packet still find it, and is it counted until the collector comes?",
 		"nf_ct_is_expired in nf_conntrack.h; nf_ct_gc_expired and gc_worker in nf_conntrack_core.c",
