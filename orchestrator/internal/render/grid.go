@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -74,7 +75,7 @@ func (g *grid) fits(p *printer) bool {
 func (g *grid) write(p *printer) {
 	natural := g.natural()
 	gap := width(g.between().text)
-	limits := share(natural, p.width-g.indent-gap*(len(natural)-1))
+	limits := share(natural, g.words(), p.width-g.indent-gap*(len(natural)-1))
 	for _, row := range g.rows {
 		g.writeRow(p, row, limits)
 	}
@@ -120,32 +121,77 @@ func (g *grid) natural() []int {
 	return out
 }
 
-// share gives each column the width it would like, if there is room, and else
-// shares the room: columns that need less than an equal share keep what they
-// need, the others split the rest.
-func share(natural []int, room int) []int {
-	out := make([]int, len(natural))
-	left := len(natural)
-	for settled := true; settled && left > 0; {
-		settled = false
-		part := max(room/left, 1)
-		for i, n := range natural {
-			if out[i] == 0 && n <= part {
-				out[i] = max(n, 1)
-				room -= n
-				left--
-				settled = true
+// words returns the widths below which a column's longest word would be broken.
+func (g *grid) words() []int {
+	var out []int
+	for _, row := range g.rows {
+		for i, c := range row {
+			if i == len(out) {
+				out = append(out, 0)
+			}
+			for _, l := range c.lines {
+				for word := range strings.FieldsSeq(observe.Escape(l)) {
+					out[i] = max(out[i], width(word))
+				}
 			}
 		}
 	}
-	for i := range out {
-		if out[i] == 0 {
-			out[i] = max(room/left, 1)
-			room -= out[i]
-			left--
+	return out
+}
+
+// share gives each column the width it would like, if there is room, and else
+// shares the room: columns that need less than an equal share keep what they
+// need, the others split the rest. No column's longest word is broken where there
+// is room for those of all.
+func share(natural, words []int, room int) []int {
+	if sum(words) > room {
+		words = make([]int, len(natural))
+	}
+	out := make([]int, len(natural))
+	left := len(natural)
+	settle := func(i, n int) {
+		out[i] = max(n, 1)
+		room -= out[i]
+		left--
+	}
+	// One at a time, since each changes what the others may have: first who
+	// needs more than its share for a word, then who is content with less.
+	next := func(part int) (column, want int) {
+		for i, n := range words {
+			if out[i] == 0 && n > part {
+				return i, n
+			}
 		}
+		for i, n := range natural {
+			if out[i] == 0 && n <= part {
+				return i, n
+			}
+		}
+		return -1, 0
+	}
+	for left > 0 {
+		part := max(room/left, 1)
+		i, want := next(part)
+		if i < 0 {
+			i, want = slices.Index(out, 0), part
+		}
+		settle(i, want)
+	}
+	// What nobody needed goes to who would like more than its words.
+	for i, n := range natural {
+		more := min(max(n-out[i], 0), max(room, 0))
+		out[i] += more
+		room -= more
 	}
 	return out
+}
+
+func sum(ns []int) int {
+	total := 0
+	for _, n := range ns {
+		total += n
+	}
+	return total
 }
 
 // fold breaks text into lines of at most limit columns, at spaces where it can.
