@@ -79,4 +79,14 @@ type Head struct {
 	Needs    []string `json:"needs,omitempty"` // kernel modules
 	Timed    bool     `json:"timed,omitempty"` // waits for kernel time: its rows depend on the guest's clock
 	Source   string   `json:"source"`          // where the fact asked about comes from
+
+	// Rows are what the probe records on a kernel that lacks nothing; only where
+	// they were asked for.
+	Rows []RowHead `json:"rows,omitempty"`
+}
+
+// RowHead says what a row means before it is recorded.
+type RowHead struct {
+	Name    string `json:"name"`
+	Meaning string `json:"meaning"` // one line: of what, and what of it
 }

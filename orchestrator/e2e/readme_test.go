@@ -57,7 +57,7 @@ var rowName = regexp.MustCompile(`^[a-z-]+/[a-z0-9@-]+/[a-z0-9+-]+\.[a-z0-9_+-]+
 
 // TestReadmeExample holds the rows of the README's examples to rows that exist.
 func TestReadmeExample(t *testing.T) {
-	names := readGolden(t, "rows.golden")
+	names := rowNames(t)
 	rows, example := 0, false
 	for _, line := range readme(t) {
 		switch {

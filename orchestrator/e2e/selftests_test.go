@@ -52,7 +52,7 @@ func readSelftests(t *testing.T) selftests {
 // mapped has a reason, and what is has rows.
 func TestSelftestsMapped(t *testing.T) {
 	s := readSelftests(t)
-	names := readGolden(t, "rows.golden")
+	names := rowNames(t)
 	seen := map[string]bool{}
 	for _, test := range s.Tests {
 		if seen[test.Test] || len(test.Asserts) == 0 {

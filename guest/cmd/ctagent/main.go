@@ -36,7 +36,7 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-const usage = usageError("usage: ctagent list [--probe GLOB]... | run [--probe GLOB]... [--shuffle SEED] [--clock virtual|host] | version")
+const usage = usageError("usage: ctagent list [--rows] [--probe GLOB]... | run [--probe GLOB]... [--shuffle SEED] [--clock virtual|host] | version")
 
 func exitStatus(err error) int {
 	var wrong usageError

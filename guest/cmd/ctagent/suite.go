@@ -134,6 +134,7 @@ func runOptions(args []string) (suite.Options, error) {
 		opts.HostClock = s == "host"
 		return nil
 	})
+	flags.BoolVar(&opts.Rows, "rows", false, "list the rows of each probe, and what they mean")
 	if err := flags.Parse(args); err != nil {
 		return opts, usageError(err.Error() + "; " + string(usage))
 	}

@@ -34,7 +34,11 @@ func Listing(opts Options) (observe.Listing, error) {
 	}
 	l := observe.Listing{Modules: probe.Modules(cases)}
 	for _, c := range cases {
-		l.Probes = append(l.Probes, c.Head())
+		head := c.Head()
+		if opts.Rows {
+			head.Rows = rowsOf(c.Name())
+		}
+		l.Probes = append(l.Probes, head)
 	}
 	return l, nil
 }
@@ -44,6 +48,8 @@ type Options struct {
 	Patterns []string // globs over probe names; none means all
 	Shuffle  bool
 	Seed     uint64 // of the shuffle
+	// Rows has a listing name the rows of each probe, with what they mean.
+	Rows bool
 	// HostClock says that the guest's clock is not a virtual one.
 	HostClock bool
 }

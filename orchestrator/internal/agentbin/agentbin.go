@@ -63,6 +63,15 @@ const listTime = 20 * time.Second
 // choose, all if there are none, and what they need: the suite is known to
 // nobody else. A glob that chooses none is ErrSelection.
 func Listing(ctx context.Context, globs []string) (*observe.Listing, error) {
+	return list(ctx, nil, globs)
+}
+
+// Describe is Listing with the rows of each probe and what they mean.
+func Describe(ctx context.Context, globs []string) (*observe.Listing, error) {
+	return list(ctx, []string{"--rows"}, globs)
+}
+
+func list(ctx context.Context, flags, globs []string) (*observe.Listing, error) {
 	agent, err := Agent(runtime.GOARCH)
 	if err != nil {
 		return nil, err
@@ -72,7 +81,7 @@ func Listing(ctx context.Context, globs []string) (*observe.Listing, error) {
 		return nil, fmt.Errorf("unpack the agent: %w", err)
 	}
 	defer program.Close() // nothing of it is kept
-	args := []string{"list"}
+	args := append([]string{"list"}, flags...)
 	for _, g := range globs {
 		args = append(args, "--probe", g)
 	}

@@ -52,7 +52,10 @@ func (a *app) probesCommand() *cobra.Command {
 }
 
 func findProbe(cmd *cobra.Command, name string) (observe.Head, error) {
-	listing, err := agentbin.Listing(cmd.Context(), nil)
+	listing, err := agentbin.Describe(cmd.Context(), []string{name})
+	if errors.Is(err, agentbin.ErrSelection) {
+		listing, err = &observe.Listing{}, nil
+	}
 	if err != nil {
 		return observe.Head{}, err
 	}

@@ -82,8 +82,23 @@ func Probe(w io.Writer, head observe.Head, o Options) error {
 		}
 	}
 	g.write(p)
+	writeRows(p, head)
 	_, err := w.Write(p.buf.Bytes())
 	return err
+}
+
+// writeRows lists the rows of a probe, without its name, and what they mean.
+func writeRows(p *printer, head observe.Head) {
+	if len(head.Rows) == 0 {
+		return
+	}
+	p.blank()
+	p.line(span{dim, "rows"})
+	rows := grid{indent: 2}
+	for _, r := range head.Rows {
+		rows.add(span{name, strings.TrimPrefix(r.Name, head.Name+"/")}, span{plain, r.Meaning})
+	}
+	rows.write(p)
 }
 
 // clockLine says of a probe that waits that its rows are of one clock.

@@ -1,0 +1,139 @@
+package suite
+
+import (
+	_ "embed"
+	"path"
+	"strings"
+
+	"github.com/ctmatrix/ctmatrix/guest/observe"
+)
+
+// rowNames are the rows of every probe on a kernel that lacks nothing, one a
+// line, sorted. A row is known when it is recorded; this list, which
+// orchestrator/e2e holds to what real kernels record, says it before.
+//
+//go:embed rows.txt
+var rowNames string
+
+// rowsOf lists a case's rows with what they mean.
+func rowsOf(probe string) []observe.RowHead {
+	var rows []observe.RowHead
+	for name := range strings.Lines(rowNames) {
+		name = strings.TrimSuffix(name, "\n")
+		if path.Dir(name) == probe {
+			rows = append(rows, observe.RowHead{Name: name, Meaning: meaning(name)})
+		}
+	}
+	return rows
+}
+
+// meaning is what a row says, in one line: of what, and what of it.
+func meaning(row string) string {
+	probe, last := path.Split(row)
+	subject, attr, _ := strings.Cut(last, ".")
+	of := phrase(strings.TrimSuffix(probe, "/"), subject)
+	for _, m := range particular {
+		if ok, err := path.Match(m.row, row); err == nil && ok {
+			return of + ": " + m.means
+		}
+	}
+	return of + ": " + attributes[attr]
+}
+
+// phrase is what a subject is called in a sentence.
+func phrase(probe, subject string) string {
+	family, _, _ := strings.Cut(probe, "/")
+	var where []string
+	cut := func(prefix, text string) {
+		if rest, ok := strings.CutPrefix(subject, prefix); ok && words[family+" "+subject] == "" && words[" "+subject] == "" {
+			subject = rest
+			where = append(where, text)
+		}
+	}
+	cut("v4-", "IPv4")
+	cut("v6-", "IPv6")
+	cut("orig-", "client")
+	cut("reply-", "server")
+	text := words[family+" "+subject]
+	if text == "" {
+		text = words[" "+subject]
+	}
+	if text == "" {
+		text = strings.ReplaceAll(subject, "-", " ")
+	}
+	if len(where) > 0 {
+		text += " (" + strings.Join(where, ", ") + ")"
+	}
+	return text
+}
+
+// attributes are what can be said of a subject.
+var attributes = map[string]string{
+	"access":          "how reading it and writing it ends there",
+	"buckets":         "the number of buckets then",
+	"checksums":       "whether the checksums of what came out are right",
+	"class":           "the class after tracking",
+	"columns":         "the columns of the file",
+	"counted":         "the number that the kernel counts",
+	"counters":        "packets/bytes of the original and of the reply direction",
+	"default":         "the value and the mode, or none",
+	"destroy":         "whether there was a destroy event",
+	"die":             "whether any did not come out",
+	"drop":            "by how much the statistic drop grew: no room for an entry",
+	"drop+early_drop": "by how much the statistics drop and early_drop grew together",
+	"early_drop":      "by how much the statistic early_drop grew: entries evicted for newcomers",
+	"entries":         "how many entries there are",
+	"entry":           "the entries there are then, by protocol, state and flags",
+	"errno":           "how the system call ended",
+	"established":     "the combinations that are of an established connection",
+	"events":          "the kinds of events, in their order",
+	"evicts":          "whether an entry was evicted",
+	"fate":            "what came out because of it",
+	"inner":           "whose conversation the packet in it tells of",
+	"insert_failed":   "by how much the statistic insert_failed grew",
+	"invalid":         "by how much the statistic invalid grew",
+	"kept":            "whether it is the same after translation",
+	"lifetime":        "the seconds from the last packet until no entry is left, measured",
+	"line":            "the lines in the table's file",
+	"lines":           "how many lines there are besides the head",
+	"listed":          "how many entries a dump has",
+	"mangle":          "how many packets there were just after tracking",
+	"max":             "the limit that is read there",
+	"mode":            "the mode of the file",
+	"names":           "what the list of settings lacks",
+	"new":             "whether there was a new event",
+	"orig":            "from whom to whom its original direction goes",
+	"outcome":         "class, whether it was lost, entries then and the seconds they were given",
+	"packet":          "from whom to whom what came out goes",
+	"per-bucket":      "how many entries there may be for each bucket",
+	"raw":             "how many packets there were just before tracking",
+	"refuses":         "whether an entry was refused for the length of its bucket",
+	"related":         "the combinations that are related",
+	"scales":          "the window scales of the original and the reply direction",
+	"seconds":         "the seconds between beginning and end, as the event says",
+	"start":           "whether it says when the entry began",
+	"stats":           "those that the whole probe moved",
+	"stop":            "whether it says when the entry ended",
+	"suppressed":      "how many answers of the box a rule held back",
+	"table-full":      "how many lines of the kernel's log say that the table is full",
+	"taken":           "which values it takes, which it refuses, and what it reads after writing nothing",
+	"text":            "what the kernel's log says of a full table",
+	"timeout":         "the seconds that entries were given by the last packet",
+	"tracked":         "whether it has an entry",
+	"types":           "the types of messages that have this class",
+	"untracked":       "the combinations that are not tracked",
+	"update":          "whether there was an update event",
+	"value":           "the value that is read",
+	"write":           "how the write in a child namespace ended, and whether the initial one's value changed",
+}
+
+// particular are meanings that an attribute has in some rows only.
+var particular = []struct{ row, means string }{
+	{"limits/chain/packets.counted", "whether those that did not come out are those that were refused"},
+	{"limits/chain/entries.those-that-passed", "whether there are as many as packets came out"},
+	{"table-full/flood*/table.evictions-rare", "whether evictions are as rare as the hash makes them"},
+	{"tcp-state/flags-*/flags.invalid", "the combinations that are INVALID"},
+	{"tcp-state/flags-*/flags.new", "the combinations that begin an entry"},
+	{"sysctl/inherited/*.value", "whether a new namespace has the initial one's value or its own"},
+	{"procfs/agrees/*.entries", "how many entries it says there are"},
+}
