@@ -124,6 +124,15 @@ var tableLimits = []probe.Probe{
 		},
 	},
 	{
+		Name:     "limits/expectations",
+		Question: "How many expectations are allowed by default for the buckets there are?",
+		Source:   "nf_conntrack_expect_init in nf_conntrack_expect.c: a bucket for 256 of the table's, four expectations each",
+		Only:     probe.Initial,
+		Run: func(p *probe.P) {
+			p.Count("max", "per-256-buckets", number(p, "net.netfilter.nf_conntrack_expect_max")/(number(p, bucketsSysctl)/256))
+		},
+	},
+	{
 		Name:     "limits/alias",
 		Question: "Is net.nf_conntrack_max the same limit as net.netfilter.nf_conntrack_max?",
 		Source:   "nf_ct_netfilter_table in nf_conntrack_standalone.c; selftest conntrack_resize.sh",

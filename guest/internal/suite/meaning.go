@@ -106,6 +106,7 @@ var attributes = map[string]string{
 	"outcome":         "class, whether it was lost, entries then and the seconds they were given",
 	"packet":          "from whom to whom what came out goes",
 	"per-bucket":      "how many entries there may be for each bucket",
+	"per-256-buckets": "how many there may be for every 256 buckets of the table",
 	"raw":             "how many packets there were just before tracking",
 	"refuses":         "whether an entry was refused for the length of its bucket",
 	"related":         "the combinations that are related",
