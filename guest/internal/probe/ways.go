@@ -1,0 +1,34 @@
+package probe
+
+import (
+	"strings"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
+	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
+)
+
+// BothWays sends packets into the near link, waits until they are through, and
+// returns what came back out of it and what came out of the far link.
+func (p *P) BothWays(pkts ...wire.Packet) (back, forth []wire.Seen) {
+	p.sent = lab.Now()
+	back, forth, err := p.Box.BothWays(pkts...)
+	p.Must(err)
+	return back, forth
+}
+
+// Classes is what tracking thought of the packets that passed the class meters
+// since the probe or part began, as in Outcome: "invalid".
+func (p *P) Classes() string { return classes(p.Meters()).Words() }
+
+// Logged lists the lines of the kernel's log since the probe or part began that
+// contain text, in their order.
+func (p *P) Logged(text string) []string {
+	p.drainLog()
+	var lines []string
+	for _, l := range p.lines[p.logFrom:] {
+		if strings.Contains(l.Text, text) {
+			lines = append(lines, l.Text)
+		}
+	}
+	return lines
+}
