@@ -141,7 +141,7 @@ var sysctlFiles = slices.Concat(
 
 // What may be set for all links and for new ones.
 var (
-	conf4 = []string{"accept_local", "accept_redirects", "forwarding", "log_martians", "route_localnet", "rp_filter", "send_redirects"}
+	conf4 = []string{"accept_local", "accept_redirects", "accept_source_route", "forwarding", "log_martians", "route_localnet", "rp_filter", "send_redirects"}
 	conf6 = []string{"accept_dad", "accept_ra", "addr_gen_mode", "autoconf", "disable_ipv6", "forwarding", "router_solicitations"}
 )
 

@@ -405,11 +405,16 @@ func became(class tally, lost bool, entries []ct.Entry) string {
 	if lost {
 		text += ", lost"
 	}
+	return text + ": " + lives(entries)
+}
+
+// lives are entries with the seconds that they were given.
+func lives(entries []ct.Entry) string {
 	left := newTally()
 	for _, e := range entries {
 		left.add(e.String() + " " + given(e) + " s")
 	}
-	return text + ": " + left.Words()
+	return left.Words()
 }
 
 // given is the timeout in seconds that an entry of justGiven had just got.

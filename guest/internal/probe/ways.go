@@ -5,6 +5,7 @@ import (
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
+	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
 // BothWays sends packets into the near link, waits until they are through, and
@@ -14,6 +15,24 @@ func (p *P) BothWays(pkts ...wire.Packet) (back, forth []wire.Seen) {
 	back, forth, err := p.Box.BothWays(pkts...)
 	p.Must(err)
 	return back, forth
+}
+
+// OutcomeBothWays is Outcome with what the box answered, if it did: "new, lost,
+// answered icmp: none".
+func (p *P) OutcomeBothWays(subject string, forth, answers []wire.Seen) {
+	entries := p.justGiven(subject)
+	text := p.Classes()
+	if len(forth) == 0 {
+		text += ", lost"
+	}
+	if len(answers) > 0 {
+		kinds := newTally()
+		for _, s := range answers {
+			kinds.add(s.Kind())
+		}
+		text += ", answered " + kinds.Words()
+	}
+	p.record(subject, "outcome", observe.Text, text+": "+lives(entries))
 }
 
 // Classes is what tracking thought of the packets that passed the class meters

@@ -19,7 +19,9 @@ import (
 func All() []probe.Probe {
 	var all []probe.Probe
 	for _, family := range [][]probe.Probe{
-		baseline, tableFull, loose, confirmation, sendErrno, synFlood, enable, earlyDrop, limits, tableLimits, tcpState, tcpWindow, tcpRST, tcpSYN, packetdrill, timeouts, udp, icmp, accounting, sysctls, procfs, ctnetlink,
+		baseline, tableFull, loose, confirmation, sendErrno, synFlood, enable, earlyDrop, limits, tableLimits,
+		tcpState, tcpWindow, tcpRST, tcpSYN, packetdrill, timeouts, udp, icmp, sysctls, procfs, damage, accounting,
+		ctnetlink,
 	} {
 		all = append(all, family...)
 	}

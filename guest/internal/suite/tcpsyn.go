@@ -180,32 +180,6 @@ var tcpSYN = []probe.Probe{
 				p.Text(c.subject, "scales", scales(p))
 			}
 		}),
-	syn("malformed-options", "Does an option of a wrong length before the window scale, or a scale of a wrong length, hide it?",
-		"tcp_options in nf_conntrack_proto_tcp.c", func(p *probe.P) {
-			for _, c := range []struct {
-				subject string
-				options []byte // three words
-			}{
-				{"control", []byte{1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 7}},
-				{"length-0", []byte{254, 0, 1, 1, 1, 1, 1, 1, 1, 3, 3, 7}},
-				{"length-1", []byte{254, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 7}},
-				{"length-past-end", []byte{3, 3, 7, 1, 1, 1, 1, 1, 1, 1, 254, 9}},
-				{"after-end", []byte{0, 1, 1, 1, 1, 1, 1, 1, 1, 3, 3, 7}},
-				{"scale-too-long", []byte{1, 1, 1, 1, 1, 1, 1, 1, 3, 4, 7, 1}},
-				{"scale-twice", []byte{1, 1, 1, 1, 1, 1, 3, 3, 4, 3, 3, 7}},
-			} {
-				p.Flush()
-				f := tcpFlow()
-				// A timestamp option has ten bytes; its header and data are
-				// all overwritten, so that the header keeps its length.
-				holder := wire.TCPOption(8, make([]byte, 10)...)
-				p.Forth(wire.Refreshed(f.Orig(SYN, holder).Set(tcpOptionsAt, c.options...)))
-				p.Back(f.Reply(SYN|ACK, wire.WindowScale(7)))
-				outcome(p, c.subject, f.Orig(ACK))
-				p.Text(c.subject, "scales", scales(p))
-			}
-			moved(p)
-		}),
 	syn("ecn", "Do the flags of ECN on a SYN and its answer change anything?", "tcp_valid_flags in nf_conntrack_proto_tcp.c; RFC 3168",
 		func(p *probe.P) {
 			f := tcpFlow()
@@ -224,9 +198,6 @@ var tcpSYN = []probe.Probe{
 		moved(p)
 	}),
 }
-
-// tcpOptionsAt is where the options of TCP begin in an IPv4 packet without any.
-const tcpOptionsAt = 40
 
 // scales are the window scales of the entries, "7/7" for both directions.
 func scales(p *probe.P) string {

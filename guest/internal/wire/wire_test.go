@@ -174,22 +174,3 @@ func TestDamage(t *testing.T) {
 		t.Error("the whole packet was changed")
 	}
 }
-
-// What was damaged and mended again is what it was.
-func TestRefreshed(t *testing.T) {
-	for name, pkt := range map[string]Packet{
-		"tcp":  TCP(orig, reply).Orig(SYN, MSS(1460)),
-		"udp":  UDP(orig, reply, "odd"),
-		"icmp": Echo(orig.Addr(), reply.Addr(), false, 7, 1),
-		"gre":  GRE(orig.Addr(), reply.Addr()),
-	} {
-		bad := pkt.Set(10, 0xde, 0xad)
-		if got := Refreshed(bad); !bytes.Equal(got.Data, pkt.Data) {
-			t.Errorf("%s: got  %x\nwant %x", name, got.Data, pkt.Data)
-		}
-	}
-	changed := Refreshed(UDP(orig, reply, "odd").Set(28, 'e', 'v', 'e'))
-	if want := UDP(orig, reply, "eve"); !bytes.Equal(changed.Data, want.Data) {
-		t.Errorf("got  %x\nwant %x", changed.Data, want.Data)
-	}
-}
