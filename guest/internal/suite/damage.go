@@ -222,7 +222,7 @@ func tcpOptions(p *probe.P) {
 		segment := append(bare.Segment(), c.options...)
 		segment[12] = byte(5+len(c.options)/4) << 4
 		outcome(p, c.name, bare.Carry(segment).Mended())
-		p.Text(c.name, "scale", scales(p))
+		p.Text(c.name, "scales", scales(p))
 	}
 }
 

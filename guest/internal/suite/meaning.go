@@ -71,6 +71,7 @@ func phrase(probe, subject string) string {
 var attributes = map[string]string{
 	"access":          "how reading it and writing it ends there",
 	"buckets":         "the number of buckets then",
+	"bytes":           "how many bytes came out, with the header",
 	"checksums":       "whether the checksums of what came out are right",
 	"class":           "the class after tracking",
 	"columns":         "the columns of the file",
