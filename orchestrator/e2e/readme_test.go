@@ -3,7 +3,9 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,5 +79,35 @@ func TestReadmeExample(t *testing.T) {
 	}
 	if rows < 5 {
 		t.Errorf("the README shows %d rows, there should be more", rows)
+	}
+}
+
+// familyLine is a family in the README's table of what is asked.
+var familyLine = regexp.MustCompile("^\\| `([a-z-]+)` \\| ([0-9]+) \\| ([0-9]+) \\|")
+
+// TestReadmeFamilies holds the README's table to the suite: every family is there,
+// with as many probes and rows as it has.
+func TestReadmeFamilies(t *testing.T) {
+	probes, rows := map[string]map[string]bool{}, map[string]int{}
+	for _, name := range rowNames(t) {
+		family, _, _ := strings.Cut(name, "/")
+		if probes[family] == nil {
+			probes[family] = map[string]bool{}
+		}
+		probes[family][path.Dir(name)] = true
+		rows[family]++
+	}
+	for _, line := range readme(t) {
+		m := familyLine.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		if want := fmt.Sprintf("%d | %d", len(probes[m[1]]), rows[m[1]]); m[2]+" | "+m[3] != want {
+			t.Errorf("the README says %s | %s of %s, which has %s", m[2], m[3], m[1], want)
+		}
+		delete(rows, m[1])
+	}
+	for family := range rows {
+		t.Errorf("the README's table lacks %s", family)
 	}
 }

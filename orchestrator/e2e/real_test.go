@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -71,6 +72,9 @@ func TestRealFounding(t *testing.T) {
 	real(t)
 	ordered, printed := run(t)
 	t.Logf("printed:\n%s", printed)
+	if *update {
+		writeRowNames(t, ordered)
+	}
 	want := readGolden(t, "founding.golden")
 	lacking := readGolden(t, "unsupported.golden")
 	for _, cell := range ordered.Cells {
@@ -142,17 +146,44 @@ func belongs(row string, golden []string) bool {
 	return slices.ContainsFunc(golden, func(line string) bool { return strings.HasPrefix(line, row+"\t") })
 }
 
+// update has TestRealFounding write what kernels record into the suite's list of
+// rows, after probes were added or changed.
+var update = flag.Bool("update", false, "write the names of the rows that kernels record into "+rowsFile)
+
+var rowsFile = filepath.Join("..", "..", "guest", "internal", "suite", "rows.txt")
+
+// writeRowNames writes the rows of any of the run's kernels.
+func writeRowNames(t *testing.T, r *results.Run) {
+	t.Helper()
+	var names []string
+	for _, cell := range r.Cells {
+		for _, row := range cell.Rows {
+			names = append(names, row.Name)
+		}
+	}
+	slices.Sort(names)
+	text := strings.Join(slices.Compact(names), "\n") + "\n"
+	if err := os.WriteFile(rowsFile, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // rowNames are the rows that the suite says it records on a kernel that lacks
 // nothing.
 func rowNames(t *testing.T) []string {
 	t.Helper()
-	return readGolden(t, filepath.Join("..", "..", "..", "guest", "internal", "suite", "rows.txt"))
+	return readLines(t, rowsFile)
 }
 
 // readGolden returns the lines of a file in testdata.
 func readGolden(t *testing.T, name string) []string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", name))
+	return readLines(t, filepath.Join("testdata", name))
+}
+
+func readLines(t *testing.T, name string) []string {
+	t.Helper()
+	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
