@@ -11,14 +11,9 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
 )
 
-// ownBadSum sends segments through a raw socket, to which the kernel adds nothing
-// but the sum of the IP header.
+// ownBadSum sends segments of the box's own.
 func ownBadSum(p *probe.P) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
-	p.Must(err)
-	p.Cleanup(func() error { return unix.Close(fd) })
-	to := netip.AddrPortFrom(client, 80)
-	syn := wire.TCP(netip.AddrPortFrom(lab.Server, firstPort), to).Orig(SYN)
+	syn := wire.TCP(netip.AddrPortFrom(lab.Server, firstPort), tcpClient).Orig(SYN)
 	for _, c := range []struct {
 		name string
 		pkt  wire.Packet
@@ -27,11 +22,19 @@ func ownBadSum(p *probe.P) {
 		{"wrong-flags", syn.Set(20+13, 3).Mended()},
 	} {
 		p.Flush()
-		p.Mark()
-		p.Errno(c.name, unix.Sendto(fd, c.pkt.Data, 0, &unix.SockaddrInet4{Addr: client.As4()}))
+		p.Errno(c.name, sendRaw(p, c.pkt))
 		p.Fate(c.name, p.ComeOut())
 		p.Entry(c.name, p.Entries())
 	}
+}
+
+// sendRaw has the box send a packet through a raw socket, to which the kernel adds
+// nothing but the sum of the IP header.
+func sendRaw(p *probe.P, pkt wire.Packet) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	p.Must(err)
+	defer unix.Close(fd)
+	return unix.Sendto(fd, pkt.Data, 0, &unix.SockaddrInet4{Addr: client.As4()})
 }
 
 func ipHeaders(p *probe.P) {

@@ -20,7 +20,7 @@ func All() []probe.Probe {
 	var all []probe.Probe
 	for _, family := range [][]probe.Probe{
 		baseline, tableFull, loose, confirmation, sendErrno, synFlood, enable, earlyDrop, limits, tableLimits,
-		tcpState, tcpWindow, tcpRST, tcpSYN, packetdrill, timeouts, udp, icmp, sysctls, procfs, damage, accounting,
+		tcpState, tcpWindow, tcpRST, tcpSYN, packetdrill, timeouts, udp, icmp, sysctls, procfs, logs, damage, accounting,
 		ctnetlink,
 	} {
 		all = append(all, family...)
