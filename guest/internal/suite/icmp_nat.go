@@ -45,18 +45,8 @@ var icmpTranslated = []probe.Probe{
 				from, to := v.udp()
 				out := p.Forth(wire.UDP(from, to, "x"))
 				told(p, v.name+"-sent", out)
-				for _, e := range v.errors()[:4] {
-					p.Mark()
-					back := p.Back(wire.ICMPError(v.router(), v.translated(), e.typ, e.code, e.rest, one(p, out)))
-					p.Class(v.name + "-" + e.name)
-					told(p, v.name+"-"+e.name, back)
-				}
-				untranslated := wire.UDP(from, to, "x").Data
-				e := v.errors()[0]
-				p.Mark()
-				back := p.Back(wire.ICMPError(v.router(), v.client, e.typ, e.code, e.rest, untranslated))
-				p.Class(v.name + "-to-client")
-				told(p, v.name+"-to-client", back)
+				errorsBack(p, v, v.translated(), one(p, out))
+				errorBack(p, v, "to-client", v.client, v.errors()[0], wire.UDP(from, to, "x").Data)
 			}
 		},
 	},
@@ -75,18 +65,9 @@ var icmpTranslated = []probe.Probe{
 				from, to := v.udp()
 				out := p.Forth(wire.UDP(from, addr(to, v.translated()), "x"))
 				told(p, v.name+"-sent", out)
-				for _, e := range v.errors()[:4] {
-					p.Mark()
-					back := p.Back(wire.ICMPError(v.router(), v.client, e.typ, e.code, e.rest, one(p, out)))
-					p.Class(v.name + "-" + e.name)
-					told(p, v.name+"-"+e.name, back)
-				}
+				errorsBack(p, v, v.client, one(p, out))
 				// The server's side may tell of the address that it never saw.
-				e := v.errors()[0]
-				p.Mark()
-				back := p.Back(wire.ICMPError(v.router(), v.client, e.typ, e.code, e.rest, wire.UDP(from, addr(to, v.translated()), "x").Data))
-				p.Class(v.name + "-untranslated")
-				told(p, v.name+"-untranslated", back)
+				errorBack(p, v, "untranslated", v.client, v.errors()[0], wire.UDP(from, addr(to, v.translated()), "x").Data)
 			}
 		},
 	},
@@ -110,6 +91,22 @@ var icmpTranslated = []probe.Probe{
 			}
 		},
 	},
+}
+
+// errorsBack has the router tell a receiver of a packet with the first few errors
+// of the version, and records what comes out.
+func errorsBack(p *probe.P, v version, receiver netip.Addr, about []byte) {
+	for _, e := range v.errors()[:4] {
+		errorBack(p, v, e.name, receiver, e, about)
+	}
+}
+
+func errorBack(p *probe.P, v version, subject string, receiver netip.Addr, e icmpError, about []byte) {
+	subject = v.name + "-" + subject
+	p.Mark()
+	back := p.Back(wire.ICMPError(v.router(), receiver, e.typ, e.code, e.rest, about))
+	p.Class(subject)
+	told(p, subject, back)
 }
 
 // one is the bytes of the only packet that came out.
