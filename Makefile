@@ -32,7 +32,7 @@ unit:
 # but for what compares with a tool of the host. One package after the other:
 # guests take all the CPUs that there are.
 real: build
-	CTMATRIX_REAL_TESTS=1 go test -p 1 -count=1 -timeout 10m -run '^TestReal' ./...
+	CTMATRIX_REAL_TESTS=1 go test -p 1 -count=1 -timeout 30m -run '^TestReal' ./...
 
 # A short run of every fuzz target; FUZZTIME=5m for a long one.
 FUZZTIME ?= 10s

@@ -106,23 +106,21 @@ func (g *grid) writeRow(p *printer, row []cell, limits []int) {
 }
 
 // natural returns the widths that the columns would like.
-func (g *grid) natural() []int {
-	var out []int
-	for _, row := range g.rows {
-		for i, c := range row {
-			if i == len(out) {
-				out = append(out, 0)
-			}
-			for _, l := range c.lines {
-				out[i] = max(out[i], width(observe.Escape(l)))
-			}
-		}
-	}
-	return out
-}
+func (g *grid) natural() []int { return g.widest(width) }
 
 // words returns the widths below which a column's longest word would be broken.
 func (g *grid) words() []int {
+	return g.widest(func(line string) int {
+		longest := 0
+		for word := range strings.FieldsSeq(line) {
+			longest = max(longest, width(word))
+		}
+		return longest
+	})
+}
+
+// widest returns the most that of says of any line of each column.
+func (g *grid) widest(of func(line string) int) []int {
 	var out []int
 	for _, row := range g.rows {
 		for i, c := range row {
@@ -130,9 +128,7 @@ func (g *grid) words() []int {
 				out = append(out, 0)
 			}
 			for _, l := range c.lines {
-				for word := range strings.FieldsSeq(observe.Escape(l)) {
-					out[i] = max(out[i], width(word))
-				}
+				out[i] = max(out[i], of(observe.Escape(l)))
 			}
 		}
 	}
