@@ -14,11 +14,16 @@ type Screen struct {
 	ended chan struct{}
 	err   error                            // how the guest ended, once ended is closed
 	state func(ctx context.Context) string // more on a guest that is silent
+	kept  func() time.Duration             // for how long the host has kept it waiting for a CPU
 }
 
 // NewScreen makes the screen of a guest that has not printed yet.
 func NewScreen() *Screen {
-	return &Screen{tail: newTail(), ended: make(chan struct{}), state: func(context.Context) string { return "" }}
+	return &Screen{
+		tail: newTail(), ended: make(chan struct{}),
+		state: func(context.Context) string { return "" },
+		kept:  func() time.Duration { return 0 },
+	}
 }
 
 // Write takes what the guest prints. It never fails.
@@ -69,12 +74,17 @@ func judge(death *Alarm, exit, missed error, console []string) error {
 // own end: it has a register dump to print.
 const deathTime = 5 * time.Second
 
+// patience is how many times its silence a guest is given that the host keeps
+// waiting for a CPU.
+const patience = 10
+
 // WaitLine waits until the console shows a line that contains text. Until then
-// the guest must never be silent for as long as silence. What keeps the line
-// from coming is a *GuestError or a *RigError; that nothing at all was printed
-// is the rig's fault, and ErrSilent.
+// the guest must never be silent for as long as silence. One that the host keeps
+// waiting for a CPU more than half of that is slow and not silent, and is given ten
+// times as long. What keeps the line from coming is a *GuestError or a *RigError; that nothing at
+// all was printed is the rig's fault, and ErrSilent.
 func (s *Screen) WaitLine(ctx context.Context, text string, silence time.Duration) error {
-	began := time.Now()
+	began, kept := time.Now(), s.kept()
 	found, forget := s.tail.watch(text)
 	defer forget()
 	timer := time.NewTimer(silence)
@@ -92,6 +102,11 @@ func (s *Screen) WaitLine(ctx context.Context, text string, silence time.Duratio
 			idle, spoke := s.tail.quiet(began)
 			if idle < silence {
 				timer.Reset(silence - idle)
+				continue
+			}
+			if now := s.kept(); now-kept > silence/2 && idle < patience*silence {
+				kept = now
+				timer.Reset(silence)
 				continue
 			}
 			return s.silent(ctx, text, silence, spoke)

@@ -234,6 +234,7 @@ func (v *VM) prepare(path string, conn net.Conn, fd int, out *os.File) {
 	v.monitor, v.qmp = &monitor{fd}, newQMP(conn)
 	v.screen = NewScreen()
 	v.screen.state = v.state
+	v.screen.kept = func() time.Duration { return keptWaiting(v.cmd.Process.Pid) }
 	v.stderr = limited{w: &v.errText, left: errTextLimit}
 	v.gone = make(chan struct{})
 	v.cmd = exec.Command(path, v.Args()...)

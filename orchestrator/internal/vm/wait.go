@@ -78,9 +78,10 @@ func (v *VM) Status(ctx context.Context) (string, error) {
 func (v *VM) Wait(ctx context.Context) error { return v.screen.Wait(ctx) }
 
 // WaitLine waits until the console shows a line that contains text. Until then
-// the guest must never be silent for as long as silence. What keeps the line
-// from coming is a *GuestError or a *RigError; that nothing at all was printed
-// is the rig's fault, and ErrSilent.
+// the guest must never be silent for as long as silence, unless the host keeps it
+// waiting for a CPU (see Screen.WaitLine). What keeps the line from coming is a
+// *GuestError or a *RigError; that nothing at all was printed is the rig's fault,
+// and ErrSilent.
 func (v *VM) WaitLine(ctx context.Context, text string, silence time.Duration) error {
 	return v.screen.WaitLine(ctx, text, silence)
 }
