@@ -26,6 +26,11 @@ var crowded = []probe.Sysctl{
 	{Name: maxSysctl, Value: fmt.Sprint(crowdSize)},
 }
 
+// forgotten waits until the collector has come by. A newcomer that was dropped
+// makes it evict when it next does, in whatever table it finds then, and the last
+// probe may have had one.
+func forgotten(p *probe.P) { p.Wait(5 * time.Minute) }
+
 // crowds fill the table with entries of one kind.
 var crowds = []struct {
 	name, question string
@@ -80,7 +85,9 @@ var earlyDrop = join(evictions(), []probe.Probe{
 		Path:     lab.Forward,
 		Only:     probe.Initial,
 		Sysctls:  crowded,
+		Timed:    true,
 		Run: func(p *probe.P) {
+			forgotten(p)
 			p.Forth(crowd(func(f *wire.Flow) wire.Packet { return f.Orig(SYN) })...)
 			p.InChild(func(c *probe.P) {
 				c.Add(lab.Classing(lab.NearName)...)
@@ -120,6 +127,7 @@ func evictions() []probe.Probe {
 			Timed:    true,
 			Sysctls:  crowded,
 			Run: func(p *probe.P) {
+				forgotten(p)
 				c.fill(p)
 				if n := len(p.Entries()); n != crowdSize {
 					p.Broken("%d entries in the crowd, want %d", n, crowdSize)
@@ -147,8 +155,10 @@ func evictionEvents(name, when string, early bool) probe.Probe {
 		Source:   "nf_ct_delete, called from early_drop_list in nf_conntrack_core.c; nf_ct_ecache_ext_add",
 		Path:     lab.Forward,
 		Only:     probe.Initial,
+		Timed:    true,
 		Sysctls:  crowded,
 		Run: func(p *probe.P) {
+			forgotten(p)
 			var take func() []ct.Event
 			syns := crowd(func(f *wire.Flow) wire.Packet { return f.Orig(SYN) })
 			if early {
@@ -187,6 +197,7 @@ func collects(name string, end func(*probe.P, []*wire.Flow)) probe.Probe {
 		Timed:    true,
 		Sysctls:  []probe.Sysctl{fewBuckets, {Name: maxSysctl, Value: "100"}},
 		Run: func(p *probe.P) {
+			forgotten(p)
 			fs := forwardFlows(100)
 			shake(p, fs)
 			end(p, fs)

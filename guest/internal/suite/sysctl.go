@@ -213,10 +213,13 @@ func takes(p *probe.P, name string) string {
 	if name == "nf_conntrack_count" {
 		return "not asked" // nobody may write it
 	}
+	// Set back in the end, whatever the setting reads then: some kernels read
+	// what they would not take.
+	p.Set(full, value)
 	var verdicts []string
 	values := map[string]string{}
 	for _, v := range []string{"-1", "0", "1", "2", "3", "255", "256", "2147483647", "2147483648", ""} {
-		p.Set(full, value)
+		p.Must(lab.WriteSysctl(full, value))
 		verdict := probe.ErrnoName(lab.WriteSysctl(full, v))
 		if now := read(p, full); v == "" {
 			v = "reads " + now
@@ -229,7 +232,6 @@ func takes(p *probe.P, name string) string {
 		}
 		values[verdict] += " " + v
 	}
-	p.Set(full, value)
 	for i, verdict := range verdicts {
 		verdicts[i] = verdict + values[verdict]
 	}
