@@ -70,13 +70,13 @@ func confirmations() []probe.Probe {
 func confirm(p *probe.P, to netip.AddrPort) {
 	events := p.Listen()
 	f := wire.TCP(netip.AddrPortFrom(client, firstPort), to)
-	out := p.Through(f.Orig(SYN))
+	near, far := p.BothWays(f.Orig(SYN))
 	p.Count("syn", "mangle", int(p.Meters()["mangle"]))
 	p.Events("syn", events())
 	tableOf(p, "syn", p.Entries())
-	p.Fate("near", out)
+	p.Fate("near", near)
 	if p.Box.Far != nil {
-		p.Fate("far", p.Box.Far.Took())
+		p.Fate("far", far)
 	}
 	// The control: the same subscription announces a datagram, which no rule
 	// stops.
