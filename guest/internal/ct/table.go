@@ -51,7 +51,7 @@ func (t *Table) Flush() error {
 
 // Delete takes one entry out of the table.
 func (t *Table) Delete(e Entry) error {
-	if err := t.conn.Delete(conntrack.Flow{TupleOrig: e.flow.TupleOrig, Zone: e.flow.Zone}); err != nil {
+	if err := t.conn.Delete(conntrack.Flow{TupleOrig: e.flow.TupleOrig, TupleReply: e.flow.TupleReply, Zone: e.flow.Zone}); err != nil {
 		return fmt.Errorf("delete conntrack entry %s: %w", e.Orig, err)
 	}
 	return nil

@@ -1,8 +1,33 @@
 package suite
 
-// words are what subjects are called in sentences, by family where it matters.
-// A subject that is not here is its own name.
-var words = map[string]string{
+import (
+	"fmt"
+	"maps"
+)
+
+// words are what subjects are called in sentences, by family where it matters:
+// "family subject", or " subject" in any. A subject that is not here is its own
+// name.
+var words = together(
+	trackerWords,
+)
+
+// together is one table of several that have nothing in common.
+func together(tables ...map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, t := range tables {
+		for subject := range t {
+			if _, twice := all[subject]; twice {
+				panic(fmt.Sprintf("suite: two words for %q", subject))
+			}
+		}
+		maps.Copy(all, t)
+	}
+	return all
+}
+
+// trackerWords are those of the families that ask the trackers.
+var trackerWords = map[string]string{
 	" table":                       "the statistics",
 	" log":                         "the kernel's log",
 	" syn":                         "the SYN",

@@ -1,0 +1,97 @@
+package lab
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// CountOver matches packets of connections that are more than n, of all that the
+// rule saw: `ct count over n`.
+func CountOver(n uint32) Part {
+	return Part{text: fmt.Sprintf("ct count over %d", n), exprs: []expr.Any{
+		&expr.Connlimit{Count: n, Flags: expr.NFT_CONNLIMIT_F_INV}}}
+}
+
+// ObjectKind is what an object of a table is.
+type ObjectKind = nftables.ObjType
+
+// The kinds of objects that rules refer to.
+const (
+	TimeoutObject     = nftables.ObjTypeCtTimeout
+	ExpectationObject = nftables.ObjTypeCtExpect
+	HelperObjectKind  = nftables.ObjTypeCtHelper
+	CountObject       = nftables.ObjTypeConnLimit
+)
+
+// Object refers to an object of the rule's table, which is there already.
+func Object(kind ObjectKind, name string) Part {
+	return Part{text: fmt.Sprintf("object %q", name), exprs: []expr.Any{&expr.Objref{Type: int(kind), Name: name}}}
+}
+
+// settable are the keys of a connection that a rule can write.
+var settable = map[string]expr.CtKey{
+	"mark": expr.CtKeyMARK, "label": expr.CtKeyLABELS, "zone": expr.CtKeyZONE, "event": expr.CtKeyEVENTMASK,
+}
+
+// CtSet writes to what a connection has under a ct key; a value as the register
+// holds it.
+func CtSet(key string, value []byte) Part {
+	return Part{text: fmt.Sprintf("ct %s set %#x", key, value), exprs: []expr.Any{
+		&expr.Immediate{Register: 1, Data: value},
+		&expr.Ct{Key: settable[key], Register: 1, SourceRegister: true},
+	}}
+}
+
+// The attributes of a timeout policy and of an expectation, of enum
+// nft_ct_timeout_timeout_attributes and nft_ct_expectation_attributes in
+// include/uapi/linux/netfilter/nf_tables.h.
+const (
+	timeoutL3Proto = 1
+	timeoutL4Proto = 2
+	timeoutData    = 3
+
+	expectL3Proto = 1
+	expectL4Proto = 2
+	expectPort    = 3
+	expectTimeout = 4
+	expectSize    = 5
+)
+
+// TimeoutPolicy are the attributes of a ct timeout object for IPv4: seconds by
+// the number of a state, of enum ctattr_timeout_tcp and its like in
+// include/uapi/linux/netfilter/nfnetlink_cttimeout.h.
+func TimeoutPolicy(l4 uint8, states map[uint16]uint32) []netlink.Attribute {
+	var policy []netlink.Attribute
+	for state := range uint16(32) {
+		if seconds, ok := states[state]; ok {
+			policy = append(policy, Attr32(state, seconds))
+		}
+	}
+	data, err := netlink.MarshalAttributes(policy)
+	if err != nil {
+		panic(fmt.Sprintf("lab: policy of %d timeouts: %v", len(policy), err))
+	}
+	return []netlink.Attribute{
+		{Type: timeoutL3Proto, Data: []byte{0, unix.NFPROTO_IPV4}},
+		{Type: timeoutL4Proto, Data: []byte{l4}},
+		{Type: unix.NLA_F_NESTED | timeoutData, Data: data},
+	}
+}
+
+// ExpectationPolicy are the attributes of a ct expectation object for IPv4: of
+// what protocol and to which port connections are expected, how long, and how
+// many. The kernel takes milliseconds in its own byte order.
+func ExpectationPolicy(l4 uint8, port uint16, timeout time.Duration, size uint8) []netlink.Attribute {
+	return []netlink.Attribute{
+		{Type: expectL3Proto, Data: []byte{0, unix.NFPROTO_IPV4}},
+		{Type: expectL4Proto, Data: []byte{l4}},
+		{Type: expectPort, Data: []byte{byte(port >> 8), byte(port)}},
+		{Type: expectTimeout, Data: native(uint32(timeout.Milliseconds()))},
+		{Type: expectSize, Data: []byte{size}},
+	}
+}
