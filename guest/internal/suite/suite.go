@@ -23,6 +23,7 @@ func All() []probe.Probe {
 		tcpState, tcpWindow, tcpRST, tcpSYN, packetdrill, timeouts, udp, icmp, sysctls, procfs, logs, damage, accounting,
 		ctnetlink,
 		rules,
+		xtables,
 	} {
 		all = append(all, family...)
 	}
