@@ -70,6 +70,7 @@ func phrase(probe, subject string) string {
 // attributes are what can be said of a subject.
 var attributes = map[string]string{
 	"access":          "how reading it and writing it ends there",
+	"answers":         "which keys have an answer, and which",
 	"buckets":         "the number of buckets then",
 	"bytes":           "how many bytes came out, with the header",
 	"checksums":       "whether the checksums of what came out are right",
@@ -101,6 +102,7 @@ var attributes = map[string]string{
 	"listed":          "how many entries a dump has",
 	"log":             "the class, and with what protocol and reason it was logged",
 	"mangle":          "how many packets there were just after tracking",
+	"matches":         "which matches it fulfils",
 	"max":             "the limit that is read there",
 	"mode":            "the mode of the file",
 	"names":           "what the list of settings lacks",
@@ -143,5 +145,6 @@ var particular = []struct{ row, means string }{
 	{"tcp-state/flags-*/flags.invalid", "the combinations that are INVALID"},
 	{"tcp-state/flags-*/flags.new", "the combinations that begin an entry"},
 	{"sysctl/inherited/*.value", "whether a new namespace has the initial one's value or its own"},
+	{"x-tables/connlabel*/*.matches", "whether the packet fulfils it"},
 	{"procfs/agrees/*.entries", "how many entries it says there are"},
 }

@@ -10,6 +10,7 @@ import (
 // name.
 var words = together(
 	trackerWords,
+	ruleWords,
 )
 
 // together is one table of several that have nothing in common.
