@@ -21,6 +21,7 @@ func All() []probe.Probe {
 	for _, family := range [][]probe.Probe{
 		baseline, tableFull, loose, confirmation, sendErrno, synFlood, enable, earlyDrop, limits, tableLimits,
 		tcpState, tcpWindow, tcpRST, tcpSYN, packetdrill, timeouts, udp, icmp, sysctls, procfs, logs, damage, accounting,
+		proto,
 		ctnetlink,
 		rules,
 		xtables,

@@ -34,26 +34,20 @@ func (s sctp) talk(p *probe.P) {
 
 // sctpLives are the states of an association.
 func sctpLives() []probe.Probe {
-	handshake := sctp{
-		{false, 0, wire.Init}, {true, toTag, wire.InitAck}, {false, toTag, wire.CookieEcho}, {true, toTag, wire.CookieAck},
-	}
-	shutdown := append(handshake[:4:4], sctp{
-		{false, toTag, wire.Shutdown}, {true, toTag, wire.ShutdownAck}, {false, toTag, wire.ShutdownComplete},
-	}...)
 	var probes []probe.Probe
 	for _, l := range []struct {
 		name, question string
 		talk           sctp
 	}{
-		{"init", "How long does the entry of an unanswered INIT live?", handshake[:1]},
-		{"init-ack", "How long does an entry live behind the INIT ACK?", handshake[:2]},
-		{"cookie-echo", "How long does an entry live behind the COOKIE ECHO?", handshake[:3]},
-		{"established", "How long does the entry of an idle association live?", handshake},
-		{"shutdown-sent", "How long does an entry live whose first side shuts down?", shutdown[:5]},
-		{"shutdown-recd", "How long does an entry live whose second side shuts down?", append(handshake[:4:4], sctp{{true, toTag, wire.Shutdown}}...)},
-		{"shutdown-ack-sent", "How long does an entry live behind the SHUTDOWN ACK?", shutdown[:6]},
-		{"shutdown-complete", "How long does the entry of a closed association live?", shutdown},
-		{"abort", "How long does the entry of an aborted association live?", append(handshake[:4:4], sctp{{true, toTag, wire.Abort}}...)},
+		{"init", "How long does the entry of an unanswered INIT live?", sctpHandshake[:1]},
+		{"init-ack", "How long does an entry live behind the INIT ACK?", sctpHandshake[:2]},
+		{"cookie-echo", "How long does an entry live behind the COOKIE ECHO?", sctpHandshake[:3]},
+		{"established", "How long does the entry of an idle association live?", sctpHandshake},
+		{"shutdown-sent", "How long does an entry live whose first side shuts down?", sctpShutdown[:5]},
+		{"shutdown-recd", "How long does an entry live whose second side shuts down?", append(sctpHandshake[:4:4], sctp{{true, toTag, wire.Shutdown}}...)},
+		{"shutdown-ack-sent", "How long does an entry live behind the SHUTDOWN ACK?", sctpShutdown[:6]},
+		{"shutdown-complete", "How long does the entry of a closed association live?", sctpShutdown},
+		{"abort", "How long does the entry of an aborted association live?", append(sctpHandshake[:4:4], sctp{{true, toTag, wire.Abort}}...)},
 		{"heartbeat", "How long does an entry live that begins with a HEARTBEAT?", sctp{{false, toTag, wire.Heartbeat}}},
 		{"heartbeat-replied", "How long does such an entry live when the HEARTBEAT was answered?", sctp{{false, toTag, wire.Heartbeat}, {true, toTag, wire.HeartbeatAck}}},
 	} {

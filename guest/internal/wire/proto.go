@@ -116,21 +116,7 @@ const InitTag = 0x1234
 
 // SCTP makes a packet with one chunk, of the least length that its type has.
 func SCTP(from, to netip.AddrPort, tag uint32, chunk Chunk) Packet {
-	var value []byte
-	switch chunk {
-	case Init, InitAck:
-		value = binary.BigEndian.AppendUint32(value, InitTag)
-		value = binary.BigEndian.AppendUint32(value, 65535) // window
-		value = binary.BigEndian.AppendUint16(value, 1)     // streams out
-		value = binary.BigEndian.AppendUint16(value, 1)     // streams in
-		value = binary.BigEndian.AppendUint32(value, 1)     // first TSN
-	case Shutdown, CookieEcho:
-		value = make([]byte, 4) // TSN, or a cookie
-	}
-	b := []byte{byte(chunk), 0}
-	b = binary.BigEndian.AppendUint16(b, uint16(4+len(value)))
-	sctp := &layers.SCTP{SrcPort: layers.SCTPPort(from.Port()), DstPort: layers.SCTPPort(to.Port()), VerificationTag: tag}
-	return over(from.Addr(), to.Addr(), layers.IPProtocolSCTP, sctp, gopacket.Payload(append(b, value...)))
+	return SCTPBundle(from, to, tag, SCTPChunk{Type: chunk})
 }
 
 // DCCPType is the type of a DCCP packet, RFC 4340, section 5.1.
@@ -170,4 +156,18 @@ func DCCP(from, to netip.AddrPort, typ DCCPType, seq, ack uint64) Packet {
 func put48(b []byte, v uint64) {
 	binary.BigEndian.PutUint16(b, uint16(v>>32))
 	binary.BigEndian.PutUint32(b[2:], uint32(v))
+}
+
+// UDPLitePartial makes a datagram whose checksum covers its header only.
+func UDPLitePartial(from, to netip.AddrPort, payload string) Packet {
+	const header = 8
+	b := make([]byte, header, header+len(payload))
+	binary.BigEndian.PutUint16(b, from.Port())
+	binary.BigEndian.PutUint16(b[2:], to.Port())
+	binary.BigEndian.PutUint16(b[4:], header)
+	b = append(b, payload...)
+	pseudo := append(append(from.Addr().AsSlice(), to.Addr().AsSlice()...), 0, ProtoUDPLite)
+	pseudo = binary.BigEndian.AppendUint16(pseudo, uint16(len(b))) // of all of it, RFC 3828, section 3.1
+	binary.BigEndian.PutUint16(b[6:], onesComplement(append(pseudo, b[:header]...)))
+	return Datagram(from.Addr(), to.Addr(), ProtoUDPLite, b)
 }
