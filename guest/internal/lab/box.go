@@ -143,6 +143,18 @@ func (l *Link) up(behind []netip.Prefix) error {
 	return l.openFence(dev.Attrs().Index)
 }
 
+// SetMTU changes the most bytes that a packet on the link may have.
+func (l *Link) SetMTU(bytes int) error {
+	dev, err := netlink.LinkByName(l.Name)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", l.Name, err)
+	}
+	if err := netlink.LinkSetMTU(dev, bytes); err != nil {
+		return fmt.Errorf("set MTU of %s: %w", l.Name, err)
+	}
+	return nil
+}
+
 func addAddress(name string, addr netip.Prefix) error {
 	dev, err := netlink.LinkByName(name)
 	if err != nil {

@@ -22,9 +22,10 @@ type Chain struct {
 }
 
 // The places, by the names and priorities of
-// include/uapi/linux/netfilter_ipv4.h: tracking happens at -200, between raw
-// and mangle.
+// include/uapi/linux/netfilter_ipv4.h: fragments are put together at -400,
+// tracking happens at -200, between raw and mangle.
 var (
+	BeforeDefrag     = inet("before-defrag", nftables.ChainHookPrerouting, -450)
 	RawPrerouting    = inet("raw-prerouting", nftables.ChainHookPrerouting, -300)
 	ManglePrerouting = inet("mangle-prerouting", nftables.ChainHookPrerouting, -150)
 	MangleInput      = inet("mangle-input", nftables.ChainHookInput, -150)
@@ -137,6 +138,14 @@ func portMatch(word string, offset uint32, port uint16) Part {
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{byte(port >> 8), byte(port)}},
 	}}
 }
+
+// FirstFragment matches an IPv4 packet that is a fragment at offset 0 and not the
+// last: more fragments, and no offset.
+var FirstFragment = Part{text: "ip frag-off & 0x3fff == 0x2000", exprs: []expr.Any{
+	&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 6, Len: 2},
+	&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 2, Mask: []byte{0x3f, 0xff}, Xor: []byte{0, 0}},
+	&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0x20, 0}},
+}}
 
 // RateOver matches what exceeds burst packets at once. The rate is one a
 // minute, so that no token comes back while a probe runs.

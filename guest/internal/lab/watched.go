@@ -129,13 +129,13 @@ var sysctlFiles = slices.Concat(
 	in("net/ipv4", "fwmark_reflect", "icmp_echo_ignore_all", "icmp_echo_ignore_broadcasts",
 		"icmp_errors_use_inbound_ifaddr", "icmp_msgs_burst", "icmp_msgs_per_sec", "icmp_ratelimit", "icmp_ratemask",
 		"ip_default_ttl", "ip_early_demux", "ip_forward", "ip_forward_use_pmtu", "ip_local_port_range",
-		"ip_no_pmtu_disc", "ip_nonlocal_bind", "ipfrag_high_thresh", "ipfrag_max_dist", "ipfrag_time",
+		"ip_no_pmtu_disc", "ip_nonlocal_bind", "ipfrag_high_thresh", "ipfrag_low_thresh", "ipfrag_max_dist", "ipfrag_time",
 		"ping_group_range", "tcp_abort_on_overflow", "tcp_challenge_ack_limit", "tcp_early_demux", "tcp_ecn",
 		"tcp_fin_timeout", "tcp_invalid_ratelimit", "tcp_max_syn_backlog", "tcp_max_tw_buckets",
 		"tcp_no_metrics_save", "tcp_rfc1337", "tcp_sack", "tcp_syn_retries", "tcp_synack_retries",
 		"tcp_syncookies", "tcp_timestamps", "tcp_tw_reuse", "tcp_window_scaling", "udp_early_demux"),
 	in("net/ipv4/conf/all", conf4...), in("net/ipv4/conf/default", conf4...),
-	in("net/ipv6", "bindv6only", "fwmark_reflect", "ip6frag_high_thresh", "ip6frag_time", "ip_nonlocal_bind"),
+	in("net/ipv6", "bindv6only", "fwmark_reflect", "ip6frag_high_thresh", "ip6frag_low_thresh", "ip6frag_time", "ip_nonlocal_bind"),
 	in("net/ipv6/conf/all", conf6...), in("net/ipv6/conf/default", conf6...), in("net/ipv6/conf/lo", "disable_ipv6"),
 )
 

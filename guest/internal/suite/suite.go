@@ -22,6 +22,7 @@ func All() []probe.Probe {
 		baseline, tableFull, loose, confirmation, sendErrno, synFlood, enable, earlyDrop, limits, tableLimits,
 		tcpState, tcpWindow, tcpRST, tcpSYN, packetdrill, timeouts, udp, icmp, sysctls, procfs, logs, damage, accounting,
 		proto,
+		fragments,
 		ctnetlink,
 		rules,
 		xtables,
