@@ -54,6 +54,9 @@ func (s *Ruleset) TryObject(c Chain, name string, kind ObjectKind, data ...netli
 // try sends a transaction of one message.
 func (s *Ruleset) try(c Chain, kind, flags uint16, body []byte) error {
 	s.table(c.table, c.family) // which Clear removes
+	if err := s.conn.Flush(); err != nil {
+		return fmt.Errorf("make table %s: %w", c.table, err)
+	}
 	conn, err := dialNfnetlink()
 	if err != nil {
 		return err
@@ -66,11 +69,12 @@ func (s *Ruleset) try(c Chain, kind, flags uint16, body []byte) error {
 	if _, err := unix.Write(conn.fd, batch); err != nil {
 		return fmt.Errorf("send transaction: %w", err)
 	}
-	return conn.acknowledged()
+	return conn.acknowledged(func(byte, []byte) {})
 }
 
-// acknowledged reads the answer to the only message that asked for one.
-func (c *nfnetlink) acknowledged() error {
+// acknowledged reads up to the answer to the only message that asked for one, and
+// calls each with what comes before.
+func (c *nfnetlink) acknowledged(each func(family byte, attrs []byte)) error {
 	for {
 		n, err := unix.Read(c.fd, c.buf)
 		if errors.Is(err, unix.EINTR) {
@@ -79,8 +83,9 @@ func (c *nfnetlink) acknowledged() error {
 		if err != nil {
 			return err
 		}
-		_, err = answers(c.buf[:n], func(byte, []byte) {})
-		return err
+		if done, err := answers(c.buf[:n], each); done || err != nil {
+			return err
+		}
 	}
 }
 

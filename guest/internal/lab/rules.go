@@ -48,6 +48,12 @@ func inet(name string, hook *nftables.ChainHook, priority nftables.ChainPriority
 	return Chain{name, nftables.ChainTypeFilter, hook, priority, nftables.TableFamilyINet, "ctmatrix"}
 }
 
+// OtherTable is the same place in a table of its own.
+func OtherTable(c Chain) Chain {
+	c.table += "-other"
+	return c
+}
+
 // Part is one statement of a rule: what a reader sees, and what the kernel gets.
 type Part struct {
 	text   string
@@ -136,6 +142,22 @@ func portMatch(word string, offset uint32, port uint16) Part {
 	return Part{text: fmt.Sprintf("th %s %d", word, port), exprs: []expr.Any{
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{byte(port >> 8), byte(port)}},
+	}}
+}
+
+// Length matches packets by their bytes, from the IP header on.
+func Length(bytes int) Part {
+	return Part{text: fmt.Sprintf("meta length %d", bytes), exprs: []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyLEN, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: native(uint32(bytes))},
+	}}
+}
+
+// PacketMark matches the mark of a packet.
+func PacketMark(mark uint32) Part {
+	return Part{text: fmt.Sprintf("meta mark %#x", mark), exprs: []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: native(mark)},
 	}}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
@@ -176,6 +177,24 @@ func moduleLine(line string) (name, uses string) {
 	_, rest, _ = strings.Cut(rest, " ")
 	uses, _, _ = strings.Cut(rest, " ")
 	return name, uses
+}
+
+// RemoveTable removes the table of a chain, and returns when the kernel is rid of
+// it.
+func (s *Ruleset) RemoveTable(c Chain) error {
+	i := slices.IndexFunc(s.tables, func(t *nftables.Table) bool { return t.Name == c.table && t.Family == c.family })
+	if i < 0 {
+		return fmt.Errorf("remove table %s: there is none", c.table)
+	}
+	s.conn.DelTable(s.tables[i])
+	s.tables = slices.Delete(s.tables, i, i+1)
+	s.chains = slices.DeleteFunc(s.chains, func(have *nftables.Chain) bool {
+		return have.Table.Name == c.table && have.Table.Family == c.family
+	})
+	if err := s.conn.Flush(); err != nil {
+		return fmt.Errorf("remove table %s: %w", c.table, err)
+	}
+	return nil
 }
 
 // Close ends the connection; rules stay.

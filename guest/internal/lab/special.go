@@ -83,7 +83,4 @@ func FlowAdd() Part {
 }
 
 // Never matches no packet of any experiment.
-var Never = Part{text: "meta mark 0xdead", exprs: []expr.Any{
-	&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
-	&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: native(0xdead)},
-}}
+var Never = PacketMark(0xdead)

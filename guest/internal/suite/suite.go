@@ -26,6 +26,8 @@ func All() []probe.Probe {
 		ctnetlink,
 		rules,
 		xtables,
+		queue,
+		clash,
 	} {
 		all = append(all, family...)
 	}
