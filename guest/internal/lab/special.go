@@ -77,6 +77,14 @@ func Flowtable(devices ...string) Part {
 	}}
 }
 
+// CountingFlowtable is Flowtable with counters, which count for the connection.
+func CountingFlowtable(devices ...string) Part {
+	return Part{text: `(with flowtable "fast", counter)`, object: func(conn *nftables.Conn, t *nftables.Table) {
+		conn.AddFlowtable(&nftables.Flowtable{Table: t, Name: "fast", Devices: devices, Flags: nftables.FlowtableFlagsCounter,
+			Hooknum: nftables.FlowtableHookIngress, Priority: nftables.FlowtablePriorityFilter})
+	}}
+}
+
 // FlowAdd hands a connection to the flowtable.
 func FlowAdd() Part {
 	return Part{text: "flow add @fast", exprs: []expr.Any{&expr.FlowOffload{Name: "fast"}}}

@@ -28,6 +28,7 @@ func All() []probe.Probe {
 		xtables,
 		queue,
 		clash,
+		flowtable,
 	} {
 		all = append(all, family...)
 	}
