@@ -17,6 +17,15 @@ func (p *P) BothWays(pkts ...wire.Packet) (back, forth []wire.Seen) {
 	return back, forth
 }
 
+// BackBothWays sends packets into the far link, waits until they are through, and
+// returns what came back out of it and what came out of the near link.
+func (p *P) BackBothWays(pkts ...wire.Packet) (back, over []wire.Seen) {
+	p.sent = lab.Now()
+	back, over, err := p.Box.BackBothWays(pkts...)
+	p.Must(err)
+	return back, over
+}
+
 // OutcomeBothWays is Outcome with what the box answered, if it did: "new, lost,
 // answered icmp: none".
 func (p *P) OutcomeBothWays(subject string, forth, answers []wire.Seen) {

@@ -29,6 +29,7 @@ func All() []probe.Probe {
 		queue,
 		clash,
 		flowtable,
+		synproxy,
 	} {
 		all = append(all, family...)
 	}

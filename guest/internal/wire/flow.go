@@ -116,6 +116,12 @@ func (f *Flow) HeardReply(s Seen) {
 // had been sent.
 func (f *Flow) Skip(n uint32) { f.orig.next += n }
 
+// NextOrig is the sequence number of the next packet in the original direction.
+func (f *Flow) NextOrig() uint32 { return f.orig.next }
+
+// NextReply is the sequence number of the next packet in the reply direction.
+func (f *Flow) NextReply() uint32 { return f.reply.next }
+
 // OrigAddr is the address that the original direction comes from.
 func (f *Flow) OrigAddr() netip.AddrPort { return f.orig.addr }
 
