@@ -67,6 +67,13 @@ type Entry struct {
 	Seconds uint32   // left to live, rounded down by the kernel
 	Scales  [2]uint8 // window scales of the original and the reply direction, of TCP only
 
+	Mark  uint32
+	Label []byte // bits; nil where the entry has none
+	// Zone is that of both directions; where a zone is of one direction only, it
+	// is in Zones, of the original and the reply direction.
+	Zone  uint16
+	Zones [2]uint16
+
 	// Counters of the original and the reply direction; zero where accounting
 	// is off. Timestamps are zero where they are off.
 	Counters    [2]Counter
@@ -201,6 +208,7 @@ func entry(f conntrack.Flow) Entry {
 			{f.CountersOrig.Packets, f.CountersOrig.Bytes},
 			{f.CountersReply.Packets, f.CountersReply.Bytes},
 		},
+		Mark: f.Mark, Label: f.Labels, Zone: f.Zone, Zones: [2]uint16{f.TupleOrig.Zone, f.TupleReply.Zone},
 		Start: f.Timestamp.Start, Stop: f.Timestamp.Stop,
 		flow: f,
 	}

@@ -6,10 +6,8 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
-
 	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
+	"github.com/vishvananda/netlink"
 )
 
 // Addresses of every experiment: the box answers at Server on its near link,
@@ -48,6 +46,7 @@ type Box struct {
 	Near, Far *Link // Far is nil unless the path is Forward
 	Rules     *Ruleset
 	sysctls   []restore
+	devices   []string // that were made besides the links
 }
 
 type restore struct {
@@ -77,7 +76,7 @@ func (b *Box) open(path Path) error {
 	if err := b.quietIPv6(path == Forward6); err != nil {
 		return err
 	}
-	if b.Near, err = addLink(NearName, near); err != nil {
+	if b.Near, err = addLink(path, NearName, near); err != nil {
 		return err
 	}
 	if err := addAddress(NearName, netip.PrefixFrom(Server, 32)); err != nil {
@@ -86,7 +85,7 @@ func (b *Box) open(path Path) error {
 	if path == Input {
 		return nil
 	}
-	if b.Far, err = addLink(FarName, far); err != nil {
+	if b.Far, err = addLink(path, FarName, far); err != nil {
 		return err
 	}
 	if path == Forward6 {
@@ -108,8 +107,12 @@ func (b *Box) quietIPv6(on bool) error {
 	return b.SetSysctl(conf+"addr_gen_mode", "1")
 }
 
-func addLink(name string, behind []netip.Prefix) (*Link, error) {
-	l, err := openTun(name)
+func addLink(path Path, name string, behind []netip.Prefix) (*Link, error) {
+	open := openTun
+	if path == Ether {
+		open = openTap
+	}
+	l, err := open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -131,13 +134,8 @@ func (l *Link) up(behind []netip.Prefix) error {
 		return fmt.Errorf("set %s up: %w", l.Name, err)
 	}
 	for _, prefix := range behind {
-		dst := &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}
-		route := &netlink.Route{LinkIndex: dev.Attrs().Index, Dst: dst, Scope: unix.RT_SCOPE_LINK}
-		if prefix.Addr().Is6() {
-			route.Scope = unix.RT_SCOPE_UNIVERSE // which is all there is
-		}
-		if err := netlink.RouteAdd(route); err != nil {
-			return fmt.Errorf("route %s to %s: %w", prefix, l.Name, err)
+		if err := Route(prefix, l.Name); err != nil {
+			return err
 		}
 	}
 	return l.openFence(dev.Attrs().Index)
@@ -213,6 +211,7 @@ func (b *Box) Close() error {
 	if b.Rules != nil {
 		errs = append(errs, b.Rules.Clear(), b.Rules.Close())
 	}
+	errs = append(errs, b.removeDevices()...)
 	for _, l := range []*Link{b.Near, b.Far} {
 		if l != nil {
 			errs = append(errs, l.close())

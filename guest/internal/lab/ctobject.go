@@ -95,3 +95,36 @@ func ExpectationPolicy(l4 uint8, port uint16, timeout time.Duration, size uint8)
 		{Type: expectSize, Data: []byte{size}},
 	}
 }
+
+// ZoneOf gives packets of a length that are not yet tracked a zone for one
+// direction of their connection: 0 is the original, 1 the reply. The chain must
+// be there already.
+func (s *Ruleset) ZoneOf(c Chain, length int, direction, zone byte) error {
+	return s.Try(c,
+		Expression{"meta", []netlink.Attribute{Attr32(unix.NFTA_META_KEY, unix.NFT_META_LEN), Attr32(unix.NFTA_META_DREG, 1)}},
+		Expression{"cmp", []netlink.Attribute{
+			Attr32(unix.NFTA_CMP_SREG, 1), Attr32(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ), value(unix.NFTA_CMP_DATA, native(uint32(length))),
+		}},
+		Expression{"immediate", []netlink.Attribute{Attr32(unix.NFTA_IMMEDIATE_DREG, 1), value(unix.NFTA_IMMEDIATE_DATA, []byte{zone, 0})}},
+		Expression{"ct", []netlink.Attribute{
+			Attr32(unix.NFTA_CT_KEY, unix.NFT_CT_ZONE), Attr32(unix.NFTA_CT_SREG, 1),
+			{Type: unix.NFTA_CT_DIRECTION, Data: []byte{direction}},
+		}})
+}
+
+// value is an attribute that holds bytes for a register.
+func value(kind uint16, data []byte) netlink.Attribute {
+	inner, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_DATA_VALUE, Data: data}})
+	if err != nil {
+		panic(fmt.Sprintf("lab: %d bytes for a register: %v", len(data), err))
+	}
+	return netlink.Attribute{Type: unix.NLA_F_NESTED | kind, Data: inner}
+}
+
+// CtMark matches connections by their mark.
+func CtMark(mark uint32) Part {
+	return Part{text: fmt.Sprintf("ct mark %#x", mark), exprs: []expr.Any{
+		&expr.Ct{Key: expr.CtKeyMARK, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: native(mark)},
+	}}
+}

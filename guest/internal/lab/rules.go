@@ -39,6 +39,9 @@ var (
 	// is enough for a namespace to track.
 	NATPrerouting = Chain{"nat-prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, -100, nftables.TableFamilyINet, "ctmatrix"}
 
+	// BridgeForward is where a bridge forwards frames.
+	BridgeForward = Chain{"bridge-forward", nftables.ChainTypeFilter, nftables.ChainHookForward, 0, nftables.TableFamilyBridge, "ctmatrix"}
+
 	// XtRawPrerouting takes x_tables extensions through nft_compat. Some of
 	// them insist on the family and on the name of the table.
 	XtRawPrerouting = Chain{"PREROUTING", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, -300, nftables.TableFamilyIPv4, "raw"}

@@ -21,6 +21,7 @@ type Ruleset struct {
 	users  map[string]string // of nftables' modules, before the first rule
 	tables []*nftables.Table
 	chains []*nftables.Chain
+	meters []*nftables.Chain // those that have rules that count
 }
 
 // NewRuleset connects to nf_tables in the calling thread's namespace.
@@ -38,7 +39,7 @@ func NewRuleset() (*Ruleset, error) {
 
 // Add loads rules in one transaction: all of them or none.
 func (s *Ruleset) Add(rules ...Rule) error {
-	tables, chains := len(s.tables), len(s.chains)
+	tables, chains, meters := len(s.tables), len(s.chains), len(s.meters)
 	for _, r := range rules {
 		chain := s.chain(r.Chain)
 		var exprs []expr.Any
@@ -51,10 +52,13 @@ func (s *Ruleset) Add(rules ...Rule) error {
 		if len(exprs) == 0 {
 			continue
 		}
+		if r.meter() != "" && !slices.Contains(s.meters, chain) {
+			s.meters = append(s.meters, chain)
+		}
 		s.conn.AddRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: []byte(r.meter())})
 	}
 	if err := s.conn.Flush(); err != nil {
-		s.tables, s.chains = s.tables[:tables], s.chains[:chains]
+		s.tables, s.chains, s.meters = s.tables[:tables], s.chains[:chains], s.meters[:meters]
 		return fmt.Errorf("load rules: %w", err)
 	}
 	return nil
@@ -91,7 +95,7 @@ func (s *Ruleset) table(name string, family nftables.TableFamily) *nftables.Tabl
 // Meters reads every named counter, in packets.
 func (s *Ruleset) Meters() (map[string]uint64, error) {
 	meters := map[string]uint64{}
-	for _, c := range s.chains {
+	for _, c := range s.meters {
 		rules, err := s.conn.GetRules(c.Table, c)
 		if err != nil {
 			return nil, fmt.Errorf("read counters of %s: %w", c.Name, err)
@@ -117,7 +121,7 @@ func (s *Ruleset) Clear() error {
 	for _, t := range s.tables {
 		s.conn.DelTable(t)
 	}
-	s.tables, s.chains = nil, nil
+	s.tables, s.chains, s.meters = nil, nil, nil
 	if err := s.conn.Flush(); err != nil {
 		return fmt.Errorf("remove rules: %w", err)
 	}
@@ -188,9 +192,9 @@ func (s *Ruleset) RemoveTable(c Chain) error {
 	}
 	s.conn.DelTable(s.tables[i])
 	s.tables = slices.Delete(s.tables, i, i+1)
-	s.chains = slices.DeleteFunc(s.chains, func(have *nftables.Chain) bool {
-		return have.Table.Name == c.table && have.Table.Family == c.family
-	})
+	gone := func(have *nftables.Chain) bool { return have.Table.Name == c.table && have.Table.Family == c.family }
+	s.chains = slices.DeleteFunc(s.chains, gone)
+	s.meters = slices.DeleteFunc(s.meters, gone)
 	if err := s.conn.Flush(); err != nil {
 		return fmt.Errorf("remove table %s: %w", c.table, err)
 	}

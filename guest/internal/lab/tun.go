@@ -11,11 +11,12 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
 )
 
-// Link is a tun device: the box has one end, the agent the other.
+// Link is a tun or a tap device: the box has one end, the agent the other.
 type Link struct {
 	Name  string
+	ether *ethernet               // of a tap
 	fd    int                     // /dev/net/tun: what the agent writes is received by the box
-	sock  int                     // AF_PACKET on the device, for the fence's EtherType only
+	sock  int                     // AF_PACKET on the device, for the fence's EtherType only (of a tap, all)
 	addr  *unix.SockaddrLinklayer // the device, for frames sent out of it
 	fence uint64
 	out   []wire.Seen
@@ -36,7 +37,9 @@ var ErrFence = errors.New("fence lost")
 // its EtherType.
 const piLen = 4
 
-func openTun(name string) (*Link, error) {
+func openTun(name string) (*Link, error) { return openTunTap(name, unix.IFF_TUN) }
+
+func openTunTap(name string, kind uint16) (*Link, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/net/tun: %w", err)
@@ -46,7 +49,7 @@ func openTun(name string) (*Link, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("name tun %s: %w", name, err)
 	}
-	req.SetUint16(unix.IFF_TUN)
+	req.SetUint16(kind)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("create tun %s: %w", name, err)
@@ -54,14 +57,20 @@ func openTun(name string) (*Link, error) {
 	return &Link{Name: name, fd: fd, sock: -1}, nil
 }
 
-// openFence needs the device to be up.
+// openFence needs the device to be up. A bridge takes what comes in by a tap
+// before those hear of it that listen to one EtherType.
 func (l *Link) openFence(index int) error {
-	sock, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, int(htons(fenceProto)))
+	heard := htons(fenceProto)
+	l.addr = &unix.SockaddrLinklayer{Protocol: heard, Ifindex: index}
+	if l.ether != nil {
+		heard = htons(unix.ETH_P_ALL)
+		l.addr.Halen = uint8(copy(l.addr.Addr[:], l.ether.from))
+	}
+	sock, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open fence socket: %w", err)
 	}
-	l.addr = &unix.SockaddrLinklayer{Protocol: htons(fenceProto), Ifindex: index}
-	if err := unix.Bind(sock, l.addr); err != nil {
+	if err := unix.Bind(sock, &unix.SockaddrLinklayer{Protocol: heard, Ifindex: index}); err != nil {
 		unix.Close(sock)
 		return fmt.Errorf("bind fence socket to %s: %w", l.Name, err)
 	}
@@ -95,6 +104,9 @@ func (l *Link) Send(pkts ...wire.Packet) error {
 func (l *Link) write(proto uint16, data []byte) error {
 	frame := make([]byte, piLen, piLen+len(data))
 	binary.BigEndian.PutUint16(frame[2:], proto)
+	if l.ether != nil {
+		frame = append(frame, l.ether.head(proto)...)
+	}
 	_, err := unix.Write(l.fd, append(frame, data...))
 	return err
 }
@@ -117,12 +129,15 @@ func (l *Link) Fence() error {
 	frame := make([]byte, 1<<16)
 	var parseErr error
 	err := l.await(l.fd, frame, func(n int) bool {
-		proto := binary.BigEndian.Uint16(frame[2:])
-		if proto == fenceProto && string(frame[piLen:n]) == string(mark) {
+		proto, data := binary.BigEndian.Uint16(frame[2:]), frame[piLen:n]
+		if l.ether != nil {
+			proto, data = payload(data)
+		}
+		if proto == fenceProto && string(data) == string(mark) {
 			return true
 		}
 		if proto == unix.ETH_P_IP || proto == unix.ETH_P_IPV6 {
-			seen, err := wire.Parse(frame[piLen:n])
+			seen, err := wire.Parse(data)
 			parseErr = errors.Join(parseErr, err)
 			// What a link without an address says of itself (RFC 3810, section
 			// 5.2.13: the groups that it has joined) is no experiment's.

@@ -125,6 +125,7 @@ var sysctlTrees = []string{"net/ipv6/icmp", "net/netfilter", "net/netfilter/nf_l
 var sysctlFiles = slices.Concat(
 	in("kernel", "panic_on_oops", "printk", "printk_ratelimit"),
 	in("net", "nf_conntrack_max"),
+	in("net/bridge", "bridge-nf-call-iptables"),
 	in("net/core", "message_burst", "message_cost", "netdev_max_backlog", "somaxconn", "warnings"),
 	in("net/ipv4", "fwmark_reflect", "icmp_echo_ignore_all", "icmp_echo_ignore_broadcasts",
 		"icmp_errors_use_inbound_ifaddr", "icmp_msgs_burst", "icmp_msgs_per_sec", "icmp_ratelimit", "icmp_ratemask",

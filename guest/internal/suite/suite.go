@@ -26,6 +26,8 @@ func All() []probe.Probe {
 		ctnetlink,
 		rules,
 		xtables,
+		zones,
+		devices,
 		queue,
 		clash,
 		flowtable,
