@@ -135,6 +135,14 @@ func Proto(name string) Part {
 	}}
 }
 
+// Version matches the version of IP by its family: unix.NFPROTO_IPV4 or _IPV6.
+func Version(family byte) Part {
+	return Part{text: "meta nfproto " + families[family], exprs: []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
+	}}
+}
+
 // Dport matches the destination port; put a Proto before it.
 func Dport(port uint16) Part { return portMatch("dport", 2, port) }
 

@@ -20,6 +20,7 @@ import (
 // Table is what a body asks of conntrack. A ct.Table is one.
 type Table interface {
 	Entries() ([]ct.Entry, error)
+	Expectations() ([]ct.Expectation, error)
 	Stats() (ct.Stats, error)
 	Delete(ct.Entry) error
 	SetTCPState(e ct.Entry, state uint8) error

@@ -22,11 +22,12 @@ type fakeTable struct {
 	err     error
 }
 
-func (f *fakeTable) Entries() ([]ct.Entry, error)      { return f.entries, f.err }
-func (f *fakeTable) Stats() (ct.Stats, error)          { return f.stats, f.err }
-func (f *fakeTable) Delete(ct.Entry) error             { return f.err }
-func (f *fakeTable) SetTCPState(ct.Entry, uint8) error { return f.err }
-func (f *fakeTable) Flush() error                      { f.entries = nil; return f.err }
+func (f *fakeTable) Expectations() ([]ct.Expectation, error) { return nil, f.err }
+func (f *fakeTable) Entries() ([]ct.Entry, error)            { return f.entries, f.err }
+func (f *fakeTable) Stats() (ct.Stats, error)                { return f.stats, f.err }
+func (f *fakeTable) Delete(ct.Entry) error                   { return f.err }
+func (f *fakeTable) SetTCPState(ct.Entry, uint8) error       { return f.err }
+func (f *fakeTable) Flush() error                            { f.entries = nil; return f.err }
 
 func newP(table Table) *P {
 	return &P{table: table, name: "family/probe", seen: map[string]bool{}, clock: guestClock}

@@ -26,6 +26,7 @@ func All() []probe.Probe {
 		ctnetlink,
 		rules,
 		xtables,
+		helpers,
 		zones,
 		devices,
 		queue,
