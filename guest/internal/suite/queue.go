@@ -217,14 +217,6 @@ func (w waiting) drop(h lab.Held, again []lab.Held) error {
 	return nil
 }
 
-// The attributes of a connection that a verdict may change, of enum ctattr_type
-// in include/uapi/linux/netfilter/nfnetlink_conntrack.h.
-const (
-	ctaTimeout = 7
-	ctaMark    = 8
-	ctaLabels  = 22
-)
-
 func queueMarks(p *probe.P) {
 	p.Add(queueing, lab.On(lab.Postrouting, lab.PacketMark(5), lab.Meter("marked")))
 	p.Add(lab.On(lab.FilterInput, lab.Never, lab.CtSet("label", make([]byte, 16)))) // so that there are labels

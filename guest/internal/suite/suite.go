@@ -24,6 +24,7 @@ func All() []probe.Probe {
 		proto,
 		fragments,
 		ctnetlink,
+		events,
 		rules,
 		xtables,
 		helpers,
