@@ -14,38 +14,42 @@ import (
 
 // Key is what a ct expression of nf_tables can say of a packet's connection.
 type Key struct {
-	Name string // as nft writes it after "ct"
-	key  uint32
-	dir  uint32 // 0 original, 1 reply, Either
-	size uint32 // bytes of a register
-	text func([]byte) string
+	Name   string // as nft writes it after "ct"
+	Option string // by which a kernel has it
+	key    uint32
+	dir    uint32 // 0 original, 1 reply, Either
+	size   uint32 // bytes of a register
+	text   func([]byte) string
 }
+
+// tracking is the option of what every kernel has that tracks.
+const tracking = "CONFIG_NF_CONNTRACK"
 
 // Keys lists what is asked of a packet's connection, in the order of enum
 // nft_ct_keys in include/uapi/linux/netfilter/nf_tables.h. The id of a connection
 // is a keyed hash of where it lies, of which only the presence is told.
 var Keys = []Key{
-	{"state", unix.NFT_CT_STATE, Either, 4, stateWords},
-	{"direction", unix.NFT_CT_DIRECTION, Either, 1, directionWord},
-	{"status", unix.NFT_CT_STATUS, Either, 4, statusWords},
-	{"mark", unix.NFT_CT_MARK, Either, 4, hexadecimal},
-	{"secmark", unix.NFT_CT_SECMARK, Either, 4, hexadecimal},
-	{"helper", unix.NFT_CT_HELPER, Either, 16, unix.ByteSliceToString},
-	{"l3proto", unix.NFT_CT_L3PROTOCOL, Either, 1, decimal},
-	{"original proto-src", unix.NFT_CT_PROTO_SRC, 0, 2, port},
-	{"reply proto-src", unix.NFT_CT_PROTO_SRC, 1, 2, port},
-	{"protocol", unix.NFT_CT_PROTOCOL, Either, 1, decimal},
-	{"label", unix.NFT_CT_LABELS, Either, 16, labelBits},
-	{"packets", unix.NFT_CT_PKTS, Either, 8, decimal},
-	{"original packets", unix.NFT_CT_PKTS, 0, 8, decimal},
-	{"reply bytes", unix.NFT_CT_BYTES, 1, 8, decimal},
-	{"bytes", unix.NFT_CT_BYTES, Either, 8, decimal},
-	{"avgpkt", unix.NFT_CT_AVGPKT, Either, 8, decimal},
-	{"zone", unix.NFT_CT_ZONE, Either, 2, decimal},
-	{"original ip saddr", unix.NFT_CT_SRC_IP, 0, 4, address},
-	{"reply ip saddr", unix.NFT_CT_SRC_IP, 1, 4, address},
-	{"original ip6 saddr", unix.NFT_CT_SRC_IP6, 0, 16, address},
-	{"id", unix.NFT_CT_ID, Either, 4, func([]byte) string { return "there" }},
+	{"state", tracking, unix.NFT_CT_STATE, Either, 4, stateWords},
+	{"direction", tracking, unix.NFT_CT_DIRECTION, Either, 1, directionWord},
+	{"status", tracking, unix.NFT_CT_STATUS, Either, 4, statusWords},
+	{"mark", "CONFIG_NF_CONNTRACK_MARK", unix.NFT_CT_MARK, Either, 4, hexadecimal},
+	{"secmark", "CONFIG_NF_CONNTRACK_SECMARK", unix.NFT_CT_SECMARK, Either, 4, hexadecimal},
+	{"helper", tracking, unix.NFT_CT_HELPER, Either, 16, unix.ByteSliceToString},
+	{"l3proto", tracking, unix.NFT_CT_L3PROTOCOL, Either, 1, decimal},
+	{"original proto-src", tracking, unix.NFT_CT_PROTO_SRC, 0, 2, port},
+	{"reply proto-src", tracking, unix.NFT_CT_PROTO_SRC, 1, 2, port},
+	{"protocol", tracking, unix.NFT_CT_PROTOCOL, Either, 1, decimal},
+	{"label", "CONFIG_NF_CONNTRACK_LABELS", unix.NFT_CT_LABELS, Either, 16, labelBits},
+	{"packets", tracking, unix.NFT_CT_PKTS, Either, 8, decimal},
+	{"original packets", tracking, unix.NFT_CT_PKTS, 0, 8, decimal},
+	{"reply bytes", tracking, unix.NFT_CT_BYTES, 1, 8, decimal},
+	{"bytes", tracking, unix.NFT_CT_BYTES, Either, 8, decimal},
+	{"avgpkt", tracking, unix.NFT_CT_AVGPKT, Either, 8, decimal},
+	{"zone", "CONFIG_NF_CONNTRACK_ZONES", unix.NFT_CT_ZONE, Either, 2, decimal},
+	{"original ip saddr", tracking, unix.NFT_CT_SRC_IP, 0, 4, address},
+	{"reply ip saddr", tracking, unix.NFT_CT_SRC_IP, 1, 4, address},
+	{"original ip6 saddr", tracking, unix.NFT_CT_SRC_IP6, 0, 16, address},
+	{"id", tracking, unix.NFT_CT_ID, Either, 4, func([]byte) string { return "there" }},
 }
 
 // Either is the direction of a key that is asked of no direction.

@@ -122,7 +122,7 @@ func (l *Loader) load(name string, visited map[string]bool) error {
 	}
 	f, ok := l.files[name]
 	if !ok {
-		return fmt.Errorf("%s: %w in %s", name, ErrMissing, cmp.Or(l.manifest.Release, "this kernel"))
+		return l.missing(name)
 	}
 	if l.kernel.loaded(name) {
 		return nil
@@ -143,6 +143,16 @@ func (l *Loader) load(name string, visited map[string]bool) error {
 		err = fmt.Errorf("load %s: %w", name, err)
 	}
 	l.failed[name] = err
+	return err
+}
+
+// missing says that there is no such module, and what the kernel was built
+// without.
+func (l *Loader) missing(name string) error {
+	err := fmt.Errorf("%s: %w in %s", name, ErrMissing, cmp.Or(l.manifest.Release, "this kernel"))
+	if option := Option(name); option != "" {
+		return fmt.Errorf("%w, built without %s", err, option)
+	}
 	return err
 }
 

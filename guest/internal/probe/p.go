@@ -76,6 +76,16 @@ func (p *P) Must(err error) {
 	}
 }
 
+// Supported ends the probe if err is not nil: as unsupported if it says that the
+// kernel has no such thing, which an option of its configuration brings, and as
+// broken otherwise.
+func (p *P) Supported(err error, option string) {
+	if isMissing(err) {
+		p.Unsupported("kernel was built without %s: %v", option, err)
+	}
+	p.Must(err)
+}
+
 // Through sends packets into the near link, waits until they are through, and
 // returns what the box sent back on that link.
 func (p *P) Through(pkts ...wire.Packet) []wire.Seen {

@@ -183,7 +183,7 @@ var helpersFTP = []probe.Probe{
 		p.Forth(f.Orig(ACK, wire.Payload("PORT 198,18,0,2,78,32\r\n")))
 		take()
 		data := wire.TCP(netip.AddrPortFrom(server, 20), netip.AddrPortFrom(client, 20000))
-		p.Must(p.Box.Rules.Read(lab.ManglePrerouting, keyNamed(p, "helper"), keyNamed(p, "status")))
+		readKeys(p, lab.ManglePrerouting, keyNamed(p, "helper"), keyNamed(p, "status"))
 		p.Mark()
 		p.Back(data.Orig(SYN))
 		p.Class("first")

@@ -226,7 +226,7 @@ func queueMarks(p *probe.P) {
 	w.accept(w.hold(f.Orig(SYN)), lab.WithMark(5))
 	p.Count("packet", "marked", int(p.Meters()["marked"]))
 	keys := []lab.Key{keyNamed(p, "mark"), keyNamed(p, "label")}
-	p.Must(p.Box.Rules.Read(lab.Postrouting, keys...))
+	readKeys(p, lab.Postrouting, keys...)
 	change := func(subject string, attrs ...netlink.Attribute) {
 		h := w.holdBack(f.Reply(SYN | ACK))
 		p.Mark()

@@ -115,7 +115,7 @@ var rulesRead = []probe.Probe{
 			begin := tcpFlow().Orig(SYN)
 			p.Forth(begin)
 			acctNow(p, "before")
-			p.Must(p.Box.Rules.Read(lab.ManglePrerouting, keyNamed(p, "packets")))
+			readKeys(p, lab.ManglePrerouting, keyNamed(p, "packets"))
 			acctNow(p, "with-rule")
 			p.Forth(begin)
 			counted(p, "old-flow")
@@ -144,15 +144,22 @@ func keyNamed(p *probe.P, name string) lab.Key {
 	panic("not reached")
 }
 
+// readKeys has a chain keep what packets' connections say to keys.
+func readKeys(p *probe.P, at lab.Chain, keys ...lab.Key) {
+	for _, k := range keys {
+		p.Supported(p.Box.Rules.Read(at, k), k.Option)
+	}
+}
+
 // answers sends a packet and records what each key says of it after tracking.
 func answers(p *probe.P, pkt wire.Packet) {
-	p.Must(p.Box.Rules.Read(lab.ManglePrerouting, lab.Keys...))
+	readKeys(p, lab.ManglePrerouting, lab.Keys...)
 	p.Forth(pkt)
 	eachKey(p)
 }
 
 func answersBack(p *probe.P, pkt wire.Packet) {
-	p.Must(p.Box.Rules.Read(lab.ManglePrerouting, lab.Keys...))
+	readKeys(p, lab.ManglePrerouting, lab.Keys...)
 	p.Back(pkt)
 	eachKey(p)
 }
@@ -170,7 +177,7 @@ func saidAt(p *probe.P, subject string, at lab.Chain, first []lab.Rule, pkt wire
 	p.ClearRules()
 	p.Flush()
 	p.Add(append(first, lab.On(at), lab.On(lab.ManglePrerouting, lab.CtState("new"), lab.Accept))...)
-	p.Must(p.Box.Rules.Read(at, lab.Keys...))
+	readKeys(p, at, lab.Keys...)
 	p.Forth(pkt)
 	var all []string
 	for _, k := range lab.Keys {

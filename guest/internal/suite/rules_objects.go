@@ -174,7 +174,7 @@ var rulesObjects = []probe.Probe{
 
 // policy makes a timeout policy and gives it to every new connection.
 func policy(p *probe.P, name string, l4 uint8, states map[uint16]uint32) {
-	p.Must(p.Box.Rules.TryObject(lab.ManglePrerouting, name, lab.TimeoutObject, lab.TimeoutPolicy(l4, states)...))
+	p.Supported(p.Box.Rules.TryObject(lab.ManglePrerouting, name, lab.TimeoutObject, lab.TimeoutPolicy(l4, states)...), "CONFIG_NF_CONNTRACK_TIMEOUT")
 	p.Add(lab.On(lab.ManglePrerouting, lab.Object(lab.TimeoutObject, name)))
 }
 

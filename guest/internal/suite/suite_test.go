@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ctmatrix/ctmatrix/guest/internal/modules"
 	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
 )
 
@@ -71,5 +72,14 @@ func TestShuffleKeepsAll(t *testing.T) {
 	}
 	if !same || !moved || len(a) != len(plain) {
 		t.Errorf("shuffle: same order for one seed %v, another order than unshuffled %v, %d of %d probes", same, moved, len(a), len(plain))
+	}
+}
+
+// What a kernel was built without is told by the option's name.
+func TestModulesHaveOptions(t *testing.T) {
+	for _, name := range probe.Modules(probe.Cases(All())) {
+		if modules.Option(name) == "" {
+			t.Errorf("no option is known for module %s", name)
+		}
 	}
 }

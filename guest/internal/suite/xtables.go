@@ -231,7 +231,7 @@ func xtablesConnmark(p *probe.P) {
 			lab.XtRule{Hook: lab.HookPrerouting, Target: &begin},
 			lab.XtRule{Hook: lab.HookPrerouting, Target: &m.target})
 		p.Add(lab.On(lab.FilterForward))
-		p.Must(p.Box.Rules.Read(lab.FilterForward, mark))
+		readKeys(p, lab.FilterForward, mark)
 		p.Forth(tcpFlow().Orig(SYN))
 		said, err := p.Box.Rules.Said(lab.FilterForward, mark)
 		p.Must(err)
@@ -283,7 +283,7 @@ func xtablesConnlabel(p *probe.P) {
 	took := legacy(p, "mangle", rule(label(5, 0)), rule(label(5, set)), rule(label(5, 0)), rule(label(127, set)), rule(label(6, inverted)))
 	key := keyNamed(p, "label")
 	p.Add(lab.On(lab.Postrouting))
-	p.Must(p.Box.Rules.Read(lab.Postrouting, key))
+	readKeys(p, lab.Postrouting, key)
 	p.Forth(tcpFlow().Orig(SYN))
 	names := []string{"before", "set", "after", "set-last", "other"}
 	for i, n := range took() {
