@@ -1,0 +1,67 @@
+package lab
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Give adds an address to a link of the box, behind those that it has. It is gone
+// with the link. One of IPv6 may be used at once.
+func (b *Box) Give(link string, a netip.Addr) error {
+	return onAddress("give", link, a, netlink.AddrAdd)
+}
+
+// Take removes an address from a link of the box.
+func (b *Box) Take(link string, a netip.Addr) error {
+	return onAddress("take", link, a, netlink.AddrDel)
+}
+
+func onAddress(verb, link string, a netip.Addr, do func(netlink.Link, *netlink.Addr) error) error {
+	dev, err := netlink.LinkByName(link)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", link, err)
+	}
+	addr := &netlink.Addr{IPNet: hostNet(a)}
+	if a.Is6() {
+		addr.Flags = unix.IFA_F_NODAD
+	}
+	if err := do(dev, addr); err != nil {
+		return fmt.Errorf("%s %s of %s: %w", verb, a, link, err)
+	}
+	return nil
+}
+
+// RouteBy sends what goes to an address out of a link of the box from now on.
+func (b *Box) RouteBy(link string, a netip.Addr) error {
+	dev, err := netlink.LinkByName(link)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", link, err)
+	}
+	route := &netlink.Route{LinkIndex: dev.Attrs().Index, Dst: hostNet(a), Scope: unix.RT_SCOPE_LINK}
+	if err := netlink.RouteReplace(route); err != nil {
+		return fmt.Errorf("route %s by %s: %w", a, link, err)
+	}
+	return nil
+}
+
+// Down sets a link of the box down. It cannot be fenced any more: what the probe
+// asks after that is the table.
+func (b *Box) Down(link string) error {
+	dev, err := netlink.LinkByName(link)
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", link, err)
+	}
+	if err := netlink.LinkSetDown(dev); err != nil {
+		return fmt.Errorf("set %s down: %w", link, err)
+	}
+	return nil
+}
+
+// hostNet is a network of one address.
+func hostNet(a netip.Addr) *net.IPNet {
+	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}
+}
