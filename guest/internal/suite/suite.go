@@ -27,6 +27,7 @@ func All() []probe.Probe {
 		events,
 		rules,
 		xtables,
+		translations,
 		helpers,
 		zones,
 		devices,

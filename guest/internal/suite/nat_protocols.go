@@ -1,0 +1,144 @@
+package suite
+
+import (
+	"net/netip"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
+	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
+	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
+)
+
+// firsts make the first packet of a conversation of each protocol, with the port
+// of from as its id where the protocol has no ports but an id.
+var firsts = []struct {
+	name string
+	make func(from, to netip.AddrPort) wire.Packet
+}{
+	{"tcp", func(from, to netip.AddrPort) wire.Packet { return wire.TCP(from, to).Orig(SYN) }},
+	{"udp", func(from, to netip.AddrPort) wire.Packet { return wire.UDP(from, to, "x") }},
+	{"echo", func(from, to netip.AddrPort) wire.Packet {
+		return wire.Echo(from.Addr(), to.Addr(), false, from.Port(), 1)
+	}},
+	{"sctp", func(from, to netip.AddrPort) wire.Packet { return wire.SCTP(from, to, 0, wire.Init) }},
+	{"udplite", func(from, to netip.AddrPort) wire.Packet { return wire.UDPLite(from, to, "x") }},
+	{"dccp", func(from, to netip.AddrPort) wire.Packet { return wire.DCCP(from, to, wire.DCCPRequest, 1, 0) }},
+	{"gre", func(from, to netip.AddrPort) wire.Packet { return wire.GRE(from.Addr(), to.Addr()) }},
+	{"unknown", func(from, to netip.AddrPort) wire.Packet {
+		return wire.Datagram(from.Addr(), to.Addr(), wire.ProtoUnknown, []byte("someone's own"))
+	}},
+}
+
+var natProtocols = []probe.Probe{
+	sumsIgnored(natProbe("ids", "Of each protocol, how does a client's first packet leave, and a second client's with the same port, or id?",
+		natCore+"; nf_nat_manip_pkt in nf_nat_proto.c; commits 84dee05d9d61 and fd72f265bb00", sourceNAT, func(p *probe.P) {
+			for _, v := range versions {
+				second, _ := v.others()
+				for _, proto := range firsts {
+					p.Flush()
+					subject := v.name + "-" + proto.name
+					to := netip.AddrPortFrom(v.server, 53)
+					goes(p, subject, proto.make(netip.AddrPortFrom(v.client, firstPort), to))
+					clash := p.Forth(proto.make(netip.AddrPortFrom(second, firstPort), to))
+					p.Text(subject+"-second", "source-port", newID(clash, idOf(proto.name)))
+				}
+			}
+		})),
+	sumsIgnored(natProbe("ids-port-rule", "Does a translation to a port change the ports, or ids, of each protocol, and are the checksums right then?",
+		"nf_nat_manip_pkt in nf_nat_proto.c; l4proto_in_range in nf_nat_core.c", []lab.Rule{
+			lab.On(lab.NATPostrouting, lab.Out(lab.FarName), lab.Translation{Low: 7000, High: 7000}.SNAT()),
+			lab.On(lab.NATPrerouting, lab.In(lab.NearName), lab.Translation{Low: 8080}.DNAT()),
+		}, func(p *probe.P) {
+			for _, v := range versions {
+				for _, proto := range firsts {
+					p.Flush()
+					goes(p, v.name+"-"+proto.name, proto.make(netip.AddrPortFrom(v.client, firstPort), netip.AddrPortFrom(v.server, 53)))
+				}
+			}
+		})),
+}
+
+// sumsIgnored has the trackers take packets whose checksum they think wrong: that of
+// UDP-Lite takes every right one for such (udplite_error in
+// nf_conntrack_proto_udp.c sums with the protocol number of UDP).
+func sumsIgnored(asked probe.Probe) probe.Probe {
+	asked.Sysctls = []probe.Sysctl{{Name: "net.netfilter.nf_conntrack_checksum", Value: "0"}}
+	return asked
+}
+
+// idOf is what SourceID says of a packet of firsts that was not changed.
+func idOf(proto string) uint16 {
+	if proto == "gre" || proto == "unknown" {
+		return 0
+	}
+	return firstPort
+}
+
+var natInvalid = []probe.Probe{
+	natProbe("invalid", "With which addresses do packets leave that are invalid for a translated connection, from either side?",
+		"nf_nat_inet_fn in nf_nat_core.c: a packet without an entry is let through as it is", sourceNAT, func(p *probe.P) {
+			for _, v := range versions {
+				outside := netip.AddrPortFrom(v.translated(), firstPort)
+				for _, c := range []struct {
+					name string
+					make func(f *wire.Flow) wire.Packet
+				}{
+					{"right", func(f *wire.Flow) wire.Packet { return f.Orig(ACK) }},
+					{"rst-beyond", func(f *wire.Flow) wire.Packet { return f.Orig(RST, wire.SeqBy(1_000_000)) }},
+					{"fin-beyond", func(f *wire.Flow) wire.Packet { return f.Orig(FIN|ACK, wire.SeqBy(1_000_000)) }},
+					{"data-beyond", func(f *wire.Flow) wire.Packet {
+						return f.Orig(ACK, wire.SeqBy(1_000_000), wire.Payload("x"))
+					}},
+					{"ack-beyond", func(f *wire.Flow) wire.Packet { return f.Orig(ACK, wire.AckBy(1_000_000)) }},
+					{"no-flags", func(f *wire.Flow) wire.Packet { return f.Orig(0) }},
+					{"syn-fin", func(f *wire.Flow) wire.Packet { return f.Orig(SYN | FIN) }},
+					{"bad-checksum", func(f *wire.Flow) wire.Packet { return f.Orig(ACK).Set(v.transport()+16, 0xbe, 0xef) }},
+					{"syn", func(f *wire.Flow) wire.Packet { return f.Orig(SYN, wire.SeqBy(1_000_000)) }},
+				} {
+					p.Flush()
+					f := v.tcp()
+					converse(p, f, outside, closings[3].way)
+					p.Mark()
+					out := p.Forth(c.make(f))
+					p.Text(v.name+"-"+c.name, "packet", p.Classes()+", "+hops(out))
+				}
+			}
+			moved(p)
+		}),
+	natProbe("invalid-reply", "Do packets of the server reach the client that are invalid for the translated connection?",
+		"nf_nat_inet_fn in nf_nat_core.c: a packet without an entry is let through as it is", nil, func(p *probe.P) {
+			for _, v := range versions {
+				p.Add(lab.On(lab.NATPostrouting, lab.Out(lab.FarName), lab.SNAT(v.neighbour())))
+			}
+			for _, v := range versions {
+				outside := netip.AddrPortFrom(v.neighbour(), firstPort)
+				for _, c := range []struct {
+					name string
+					make func(f *wire.Flow) wire.Packet
+				}{
+					{"right", func(f *wire.Flow) wire.Packet { return f.Reply(ACK) }},
+					{"rst-beyond", func(f *wire.Flow) wire.Packet { return f.Reply(RST, wire.SeqBy(1_000_000)) }},
+					{"data-beyond", func(f *wire.Flow) wire.Packet {
+						return f.Reply(ACK, wire.SeqBy(1_000_000), wire.Payload("x"))
+					}},
+					{"ack-beyond", func(f *wire.Flow) wire.Packet { return f.Reply(ACK, wire.AckBy(1_000_000)) }},
+					{"no-flags", func(f *wire.Flow) wire.Packet { return f.Reply(0) }},
+				} {
+					p.Flush()
+					f := v.tcp()
+					converse(p, f, outside, closings[3].way)
+					p.Mark()
+					out := p.Back(c.make(f).Sent(outside))
+					p.Text(v.name+"-"+c.name, "packet", p.Classes()+", "+hops(out))
+				}
+			}
+		}),
+}
+
+// neighbour is an address on the clients' side, to which the box forwards, that
+// nobody has: a translation to it shows what is not translated back.
+func (v version) neighbour() netip.Addr {
+	if v.client.Is6() {
+		return netip.MustParseAddr("2001:db8:1::99")
+	}
+	return netip.MustParseAddr("198.18.0.99")
+}
