@@ -15,7 +15,11 @@ var natPorts = []probe.Probe{
 		natCore+": ports below 512, below 1024 and above stay among themselves", sourceNAT, func(p *probe.P) {
 			for _, v := range versions {
 				second, _ := v.others()
-				for _, n := range []uint16{1, 80, 511, 512, 599, 600, 1023, 1024, 65535} {
+				ports := []uint16{1, 80, 511, 512, 599, 600, 1023, 1024, 65535}
+				if v.client.Is6() {
+					ports = []uint16{80, 1024}
+				}
+				for _, n := range ports {
 					p.Flush()
 					subject := fmt.Sprintf("%s-port-%d", v.name, n)
 					to := netip.AddrPortFrom(v.server, 53)

@@ -73,65 +73,71 @@ func idOf(proto string) uint16 {
 	return firstPort
 }
 
+// wrongs are packets of a side of an established conversation, most of them
+// invalid.
+var wrongs = []struct {
+	name  string
+	flags wire.Flags
+	opts  []wire.Option
+}{
+	{"right", ACK, nil},
+	{"syn", SYN, []wire.Option{wire.SeqBy(1_000_000)}},
+	{"rst-beyond", RST, []wire.Option{wire.SeqBy(1_000_000)}},
+	{"fin-beyond", FIN | ACK, []wire.Option{wire.SeqBy(1_000_000)}},
+	{"data-beyond", ACK, []wire.Option{wire.SeqBy(1_000_000), wire.Payload("x")}},
+	{"ack-beyond", ACK, []wire.Option{wire.AckBy(1_000_000)}},
+	{"no-flags", 0, nil},
+	{"syn-fin", SYN | FIN, nil},
+}
+
 var natInvalid = []probe.Probe{
-	natProbe("invalid", "With which addresses do packets leave that are invalid for a translated connection, from either side?",
-		"nf_nat_inet_fn in nf_nat_core.c: a packet without an entry is let through as it is", sourceNAT, func(p *probe.P) {
-			for _, v := range versions {
-				outside := netip.AddrPortFrom(v.translated(), firstPort)
-				for _, c := range []struct {
-					name string
-					make func(f *wire.Flow) wire.Packet
-				}{
-					{"right", func(f *wire.Flow) wire.Packet { return f.Orig(ACK) }},
-					{"rst-beyond", func(f *wire.Flow) wire.Packet { return f.Orig(RST, wire.SeqBy(1_000_000)) }},
-					{"fin-beyond", func(f *wire.Flow) wire.Packet { return f.Orig(FIN|ACK, wire.SeqBy(1_000_000)) }},
-					{"data-beyond", func(f *wire.Flow) wire.Packet {
-						return f.Orig(ACK, wire.SeqBy(1_000_000), wire.Payload("x"))
-					}},
-					{"ack-beyond", func(f *wire.Flow) wire.Packet { return f.Orig(ACK, wire.AckBy(1_000_000)) }},
-					{"no-flags", func(f *wire.Flow) wire.Packet { return f.Orig(0) }},
-					{"syn-fin", func(f *wire.Flow) wire.Packet { return f.Orig(SYN | FIN) }},
-					{"bad-checksum", func(f *wire.Flow) wire.Packet { return f.Orig(ACK).Set(v.transport()+16, 0xbe, 0xef) }},
-					{"syn", func(f *wire.Flow) wire.Packet { return f.Orig(SYN, wire.SeqBy(1_000_000)) }},
-				} {
-					p.Flush()
-					f := v.tcp()
-					converse(p, f, outside, closings[3].way)
-					p.Mark()
-					out := p.Forth(c.make(f))
-					p.Text(v.name+"-"+c.name, "packet", p.Classes()+", "+hops(out))
-				}
-			}
-			moved(p)
-		}),
-	natProbe("invalid-reply", "Do packets of the server reach the client that are invalid for the translated connection?",
+	natProbe("invalid", "Which packets of a translated connection leave with an address that nobody should see, from either side?",
 		"nf_nat_inet_fn in nf_nat_core.c: a packet without an entry is let through as it is", nil, func(p *probe.P) {
 			for _, v := range versions {
 				p.Add(lab.On(lab.NATPostrouting, lab.Out(lab.FarName), lab.SNAT(v.neighbour())))
 			}
 			for _, v := range versions {
 				outside := netip.AddrPortFrom(v.neighbour(), firstPort)
-				for _, c := range []struct {
-					name string
-					make func(f *wire.Flow) wire.Packet
-				}{
-					{"right", func(f *wire.Flow) wire.Packet { return f.Reply(ACK) }},
-					{"rst-beyond", func(f *wire.Flow) wire.Packet { return f.Reply(RST, wire.SeqBy(1_000_000)) }},
-					{"data-beyond", func(f *wire.Flow) wire.Packet {
-						return f.Reply(ACK, wire.SeqBy(1_000_000), wire.Payload("x"))
-					}},
-					{"ack-beyond", func(f *wire.Flow) wire.Packet { return f.Reply(ACK, wire.AckBy(1_000_000)) }},
-					{"no-flags", func(f *wire.Flow) wire.Packet { return f.Reply(0) }},
-				} {
+				var orig, reply leaks
+				for _, c := range wrongs {
 					p.Flush()
 					f := v.tcp()
 					converse(p, f, outside, closings[3].way)
-					p.Mark()
-					out := p.Back(c.make(f).Sent(outside))
-					p.Text(v.name+"-"+c.name, "packet", p.Classes()+", "+hops(out))
+					for _, s := range p.Forth(f.Orig(c.flags, c.opts...)) {
+						orig.note(c.name, s.Src == outside)
+					}
+					p.Flush()
+					f = v.tcp()
+					converse(p, f, outside, closings[3].way)
+					for _, s := range p.Back(f.Reply(c.flags, c.opts...).Sent(outside)) {
+						reply.note(c.name, s.Dst.Addr() == v.client)
+					}
 				}
+				orig.record(p, v.name+"-orig")
+				reply.record(p, v.name+"-reply")
+				p.Flush()
+				f := v.tcp()
+				converse(p, f, outside, closings[3].way)
+				goes(p, v.name+"-bad-checksum", f.Orig(ACK).Set(v.transport()+16, 0xbe, 0xef))
 			}
+			moved(p)
 		}),
+}
+
+// leaks are names of packets that came out, translated and not.
+type leaks struct{ translated, untranslated []string }
+
+func (s *leaks) note(name string, translated bool) {
+	if translated {
+		s.translated = append(s.translated, name)
+	} else {
+		s.untranslated = append(s.untranslated, name)
+	}
+}
+
+func (s *leaks) record(p *probe.P, subject string) {
+	p.Text(subject, "translated", listOr("none", s.translated))
+	p.Text(subject, "untranslated", listOr("none", s.untranslated))
 }
 
 // neighbour is an address on the clients' side, to which the box forwards, that

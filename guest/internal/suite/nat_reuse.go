@@ -77,22 +77,28 @@ var natReuse = []probe.Probe{
 		}),
 	natProbe("reuse-sequence", "How far must the newcomer's sequence number lie above what the closed connection sent?",
 		reuseSource, onePort, func(p *probe.P) {
-			for _, v := range versions {
+			closing := closings[7]
+			end := wire.OrigISN + closing.sent // the next that the old connection would send
+			for _, c := range []struct {
+				version version
+				name    string
+				seq     uint32
+			}{
+				{versions[0], "far-below", end - 1<<31 + 10},
+				{versions[0], "below", end - 2},
+				{versions[0], "equal", end - 1},
+				{versions[0], "next", end},
+				{versions[0], "half-above", end - 1 + 1<<31 - 1},
+				{versions[0], "more-than-half", end - 1 + 1<<31},
+				{versions[1], "equal", end - 1},
+				{versions[1], "next", end},
+			} {
+				v := c.version
 				second, _ := v.others()
-				closing := closings[7]
-				end := wire.OrigISN + closing.sent // the next that the old connection would send
-				for _, c := range []struct {
-					name string
-					seq  uint32
-				}{
-					{"far-below", end - 1<<31 + 10}, {"below", end - 2}, {"equal", end - 1}, {"next", end}, {"above", end + 1},
-					{"half-above", end - 1 + 1<<31 - 1}, {"more-than-half", end - 1 + 1<<31},
-				} {
-					p.Flush()
-					converse(p, v.tcp(), netip.AddrPortFrom(v.translated(), onlyPort), closing.way)
-					newcomer := wire.TCP(netip.AddrPortFrom(second, firstPort), netip.AddrPortFrom(v.server, 80))
-					outcome(p, v.name+"-"+c.name, newcomer.Orig(SYN, wire.Seq(c.seq)))
-				}
+				p.Flush()
+				converse(p, v.tcp(), netip.AddrPortFrom(v.translated(), onlyPort), closing.way)
+				newcomer := wire.TCP(netip.AddrPortFrom(second, firstPort), netip.AddrPortFrom(v.server, 80))
+				outcome(p, v.name+"-"+c.name, newcomer.Orig(SYN, wire.Seq(c.seq)))
 			}
 			moved(p)
 		}),
@@ -126,7 +132,7 @@ var natReuse = []probe.Probe{
 		}),
 	natProbe("reuse-range", "With a range of ports full of closed connections, from which length of the range on is one of them given up?",
 		reuseSource+"; NF_NAT_HARDER_THRESH", nil, func(p *probe.P) {
-			for _, n := range []uint16{1, 2, 32, 33, 64} {
+			for _, n := range []uint16{1, 32, 33} {
 				p.ClearRules()
 				p.Add(lab.On(lab.NATPostrouting, lab.Out(lab.FarName), lab.Translation{From: translated4, Low: onlyPort, High: onlyPort + n - 1}.SNAT()))
 				p.Flush()
