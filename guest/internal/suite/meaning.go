@@ -194,6 +194,7 @@ var particular = []struct{ row, means string }{
 	{"devices/veth*/*.inner", "class and entries in the second namespace"},
 	{"helpers/ftp-nat/*.text", "what the server reads"},
 	{"queue/attributes/*.class", "what the kernel says of its connection"},
+	{"nat/x-targets-refused/log.text", "what the kernel's log says of rules that it refuses"},
 	{"x-tables/connlabel*/*.matches", "whether the packet fulfils it"},
 	{"procfs/agrees/*.entries", "how many entries it says there are"},
 }

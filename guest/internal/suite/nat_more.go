@@ -20,9 +20,9 @@ var natMore = []probe.Probe{
 				p.Add(lab.On(lab.NATPostrouting, lab.Out(lab.FarName), prefix.SNAT()))
 			}
 			for _, c := range []struct{ name, inside, outside, server string }{
-				{"v4", "198.18.0.2", "203.0.113.2", "198.19.0.2"},
+				{"v4-prefix", "198.18.0.2", "203.0.113.2", "198.19.0.2"},
 				{"v4-beyond", "198.18.77.200", "203.0.113.200", "198.19.0.2"},
-				{"v6", "2001:db8:1::2", "2001:db8:3::2", "2001:db8:2::2"},
+				{"v6-prefix", "2001:db8:1::2", "2001:db8:3::2", "2001:db8:2::2"},
 				{"v6-beyond", "2001:db8:1:77:1:2:3:200", "2001:db8:3:0:1:2:3:200", "2001:db8:2::2"},
 			} {
 				to := netip.AddrPortFrom(netip.MustParseAddr(c.server), 53)

@@ -123,7 +123,7 @@ var natReuse = []probe.Probe{
 			old()
 			outcome(p, "other-server-port", second(81).Orig(SYN, higher))
 			old()
-			outcome(p, "udp", wire.UDP(netip.AddrPortFrom(client2, firstPort), netip.AddrPortFrom(server, 80), "x"))
+			outcome(p, "datagram", wire.UDP(netip.AddrPortFrom(client2, firstPort), netip.AddrPortFrom(server, 80), "x"))
 			f = old()
 			p.Forth(second(80).Orig(SYN, higher))
 			outcomeBack(p, "old-data-after", f.Reply(ACK, wire.Payload("late")).Sent(outside))

@@ -11,6 +11,7 @@ import (
 var words = together(
 	trackerWords,
 	ruleWords,
+	natWords,
 )
 
 // together is one table of several that have nothing in common.
