@@ -99,7 +99,7 @@ var natBasics = []probe.Probe{
 			moved(p)
 		}),
 	natProbe("no-checksum", "Does a datagram without a checksum stay without one, and is a right one kept right?",
-		"__udp_manip_pkt in nf_nat_proto.c; commit ea372aab54903310756217d81610901a8e66cb7d", sourceNAT, func(p *probe.P) {
+		"__udp_manip_pkt in nf_nat_proto.c; RFC 768", sourceNAT, func(p *probe.P) {
 			from, to := versions[0].udp()
 			plain := wire.UDP(from, to, "x").Set(26, 0, 0)
 			out := p.Forth(plain)

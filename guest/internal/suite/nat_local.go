@@ -89,7 +89,7 @@ var natLocal = []probe.Probe{
 			}
 		}),
 	natProbe("early-demux", "Where a port of the box leads to another, does the second connection of a client from one port reach the listener, or the first connection's socket?",
-		"nf_nat_ipv4_local_in, nf_nat_ipv6_local_in and nf_nat_inet_port_was_mangled in nf_nat_proto.c; commit 03a3ca37e4c6; selftest nf_nat_edemux.sh",
+		"nf_nat_ipv4_local_in, nf_nat_ipv6_local_in and nf_nat_inet_port_was_mangled in nf_nat_proto.c; commit e27c3295114b; selftest nf_nat_edemux.sh",
 		[]lab.Rule{lab.On(lab.NATPrerouting, lab.In(lab.NearName), lab.Proto("tcp"), lab.Dport(443), lab.Translation{Low: 80}.DNAT())}, func(p *probe.P) {
 			atHome(p)
 			for _, v := range versions {

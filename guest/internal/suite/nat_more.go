@@ -74,7 +74,7 @@ var natMore = []probe.Probe{
 var natRedirect = probe.Probe{
 	Name:     "nat/redirect",
 	Question: "To which of the box's addresses does a redirected packet go, with none of the version on the link, with one that does not reach far enough, with two?",
-	Source:   "nf_nat_redirect_ipv4 and nf_nat_redirect_ipv6 in nf_nat_redirect.c; commit d351c1ea2de3",
+	Source:   "nf_nat_redirect_ipv4 and nf_nat_redirect_ipv6 in nf_nat_redirect.c; commit 80abbe8a8263",
 	Path:     lab.Forward6,
 	Only:     probe.Initial,
 	Needs:    append(slices.Clone(nat), "nft_redir"),

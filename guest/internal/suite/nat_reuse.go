@@ -18,7 +18,7 @@ var onePort = []lab.Rule{
 	lab.On(lab.NATPostrouting, lab.Out(lab.FarName), lab.Translation{From: translated6, Low: onlyPort, High: onlyPort}.SNAT()),
 }
 
-const reuseSource = "nf_nat_used_tuple_harder, nf_nat_may_kill and nf_seq_has_advanced in nf_nat_core.c; commit 4589725502871e7e66a3d8f9d2d2b54a4bae8a7c"
+const reuseSource = "nf_nat_used_tuple_harder, nf_nat_may_kill and nf_seq_has_advanced in nf_nat_core.c; commit 458972550287"
 
 // exchange is one packet of a translated conversation: of the client, or of the
 // server.
