@@ -155,3 +155,7 @@ func addressed(word string, a netip.Addr, at4, at6 uint32) Part {
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: a.AsSlice()},
 	}}
 }
+
+// AfterNAT is where packets are that leave when their source is translated, just
+// before their entry goes into the table.
+var AfterNAT = inet("after-nat", nftables.ChainHookPostrouting, 200)

@@ -35,7 +35,7 @@ var sourceNAT = []lab.Rule{
 // translations asks what a packet says when it leaves, and of which entry its
 // answer is. Which of many ports a clash leads to is drawn at random: rows tell
 // from which range it is.
-var translations = join(natBasics, natPorts, natRanges, natReuse, natProtocols, natInvalid, natLocal, natMasquerade, natMore, natXt)
+var translations = join(natBasics, natPorts, natRanges, natReuse, natProtocols, natInvalid, natLocal, natMasquerade, natMore, natXt, natRaces)
 
 // natProbe is a probe on forwarded packets of both versions.
 func natProbe(name, question, source string, rules []lab.Rule, run func(*probe.P)) probe.Probe {
