@@ -8,12 +8,15 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
 )
 
-// firsts make the first packet of a conversation of each protocol, with the port
-// of from as its id where the protocol has no ports but an id.
-var firsts = []struct {
+// starter makes the first packet of a conversation of a protocol.
+type starter struct {
 	name string
 	make func(from, to netip.AddrPort) wire.Packet
-}{
+}
+
+// firsts make the first packet of a conversation of each protocol, with the port
+// of from as its id where the protocol has no ports but an id.
+var firsts = []starter{
 	{"tcp", func(from, to netip.AddrPort) wire.Packet { return wire.TCP(from, to).Orig(SYN) }},
 	{"udp", func(from, to netip.AddrPort) wire.Packet { return wire.UDP(from, to, "x") }},
 	{"echo", func(from, to netip.AddrPort) wire.Packet {
@@ -28,12 +31,21 @@ var firsts = []struct {
 	}},
 }
 
+// firsts are those that are asked of the version. Of IPv6 they are the first four:
+// what has no tracker of its own is no different there.
+func (v version) firsts() []starter {
+	if v.client.Is6() {
+		return firsts[:4]
+	}
+	return firsts
+}
+
 var natProtocols = []probe.Probe{
 	sumsIgnored(natProbe("ids", "Of each protocol, how does a client's first packet leave, and a second client's with the same port, or id?",
 		natCore+"; nf_nat_manip_pkt in nf_nat_proto.c; commits 84dee05d9d61 and fd72f265bb00", sourceNAT, func(p *probe.P) {
 			for _, v := range versions {
 				second, _ := v.others()
-				for _, proto := range firsts {
+				for _, proto := range v.firsts() {
 					p.Flush()
 					subject := v.name + "-" + proto.name
 					to := netip.AddrPortFrom(v.server, 53)
@@ -49,7 +61,7 @@ var natProtocols = []probe.Probe{
 			lab.On(lab.NATPrerouting, lab.In(lab.NearName), lab.Translation{Low: 8080}.DNAT()),
 		}, func(p *probe.P) {
 			for _, v := range versions {
-				for _, proto := range firsts {
+				for _, proto := range v.firsts() {
 					p.Flush()
 					goes(p, v.name+"-"+proto.name, proto.make(netip.AddrPortFrom(v.client, firstPort), netip.AddrPortFrom(v.server, 53)))
 				}
