@@ -148,15 +148,17 @@ func tuples(p *probe.P, subject string) {
 }
 
 // newID is what became of a packet's source port, or id: "kept", "lost", or the
-// range of nf_nat_l4proto_unique_tuple that another one is from.
+// range of nf_nat_l4proto_unique_tuple that another port is from.
 func newID(out []wire.Seen, before uint16) string {
 	if len(out) != 1 {
 		return "lost"
 	}
-	id := wire.SourceID(out[0])
+	id, proto := wire.SourceID(out[0]), out[0].Proto
 	switch {
 	case id == before:
 		return "kept"
+	case proto == "icmp" || proto == "icmpv6": // of which any is drawn
+		return "another"
 	case id == 0:
 		return "0"
 	case id < 512:
