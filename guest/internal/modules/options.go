@@ -54,12 +54,16 @@ var options = map[string]string{
 	"vrf":                  "CONFIG_NET_VRF",
 	"x_tables":             "CONFIG_NETFILTER_XTABLES",
 	"xt_CT":                "CONFIG_NETFILTER_XT_TARGET_CT",
+	"xt_MASQUERADE":        "CONFIG_NETFILTER_XT_TARGET_MASQUERADE",
+	"xt_NETMAP":            "CONFIG_NETFILTER_XT_TARGET_NETMAP",
+	"xt_REDIRECT":          "CONFIG_NETFILTER_XT_TARGET_REDIRECT",
 	"xt_connbytes":         "CONFIG_NETFILTER_XT_MATCH_CONNBYTES",
 	"xt_connlabel":         "CONFIG_NETFILTER_XT_MATCH_CONNLABEL",
 	"xt_connlimit":         "CONFIG_NETFILTER_XT_MATCH_CONNLIMIT",
 	"xt_connmark":          "CONFIG_NETFILTER_XT_CONNMARK",
 	"xt_conntrack":         "CONFIG_NETFILTER_XT_MATCH_CONNTRACK",
 	"xt_helper":            "CONFIG_NETFILTER_XT_MATCH_HELPER",
+	"xt_nat":               "CONFIG_NETFILTER_XT_NAT",
 	"xt_state":             "CONFIG_NETFILTER_XT_MATCH_STATE",
 }
 
