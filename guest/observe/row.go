@@ -26,11 +26,12 @@ const (
 	Errno   Kind = "errno"   // symbolic errno of a system call, or "ok"
 	Flag    Kind = "flag"    // "yes" or "no"
 	Text    Kind = "text"    // anything else, in a canonical form
+	Chance  Kind = "chance"  // how often something happened that takes luck, "37 of 2000": never compared
 )
 
 var kinds = map[Kind]bool{
 	Fate: true, Entry: true, Tuple: true, Class: true, Events: true, Delta: true,
-	Count: true, Timeout: true, Errno: true, Flag: true, Text: true,
+	Count: true, Timeout: true, Errno: true, Flag: true, Text: true, Chance: true,
 }
 
 // Valid reports whether k is one of the kinds declared in this package.

@@ -33,6 +33,7 @@ func All() []probe.Probe {
 		devices,
 		queue,
 		clash,
+		races,
 		flowtable,
 		synproxy,
 	} {
