@@ -20,6 +20,7 @@ type Report struct {
 	Columns  []Column   `json:"columns"`  // oldest first
 	Changes  []Change   `json:"changes"`  // by row
 	Unstable []Unstable `json:"unstable"` // what differs on the same kernel, by row
+	Chance   []Chance   `json:"chance"`   // what is up to luck, by row
 	Residue  []Gap      `json:"residue"`  // what could not be compared
 	Stale    []Stale    `json:"stale"`    // notes that explain nothing any more
 	Counts   Counts     `json:"counts"`
@@ -95,6 +96,20 @@ type Unstable struct {
 	Columns []Unsteady `json:"columns"`
 }
 
+// Chance is one row of chance: how often something happened, which is compared
+// with nothing.
+type Chance struct {
+	Probe   string     `json:"probe"`
+	Row     string     `json:"row"`
+	Columns []HowOften `json:"columns"` // where it was asked
+}
+
+// HowOften is what was counted on one kernel, by repetition: "37 of 2000".
+type HowOften struct {
+	Column string   `json:"column"`
+	Counts []string `json:"counts"`
+}
+
 // Unsteady is what was seen on one kernel, the most common first.
 type Unsteady struct {
 	Column string  `json:"column"`
@@ -126,8 +141,8 @@ type Counts struct {
 // JSON writes the same as Text for a program: one Report.
 func JSON(w io.Writer, t *table.Table, s Summary) error {
 	rep := Report{
-		Schema: ReportSchema, Columns: []Column{}, Changes: []Change{}, Unstable: []Unstable{}, Residue: []Gap{},
-		Stale:  staleOf(&t.Book, t.Stale()),
+		Schema: ReportSchema, Columns: []Column{}, Changes: []Change{}, Unstable: []Unstable{},
+		Chance: []Chance{}, Residue: []Gap{}, Stale: staleOf(&t.Book, t.Stale()),
 		Counts: countTable(t), Elapsed: s.Elapsed.Seconds(), Dir: s.Dir,
 		Cached: s.Cached, Booted: s.Booted,
 	}
@@ -140,6 +155,9 @@ func JSON(w io.Writer, t *table.Table, s Summary) error {
 	for _, u := range t.Unstable {
 		rep.Unstable = append(rep.Unstable, unstableOf(t, u))
 	}
+	for _, c := range t.Chance {
+		rep.Chance = append(rep.Chance, chanceOf(t, c))
+	}
 	rep.Residue = gapsOf(t)
 	return encode(w, rep)
 }
@@ -149,6 +167,16 @@ func encode(w io.Writer, v any) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+func chanceOf(t *table.Table, c table.ChanceRow) Chance {
+	out := Chance{Probe: c.Probe, Row: c.Row}
+	for i, counts := range c.Counts {
+		if len(counts) > 0 {
+			out.Columns = append(out.Columns, HowOften{Column: t.Columns[i].Label, Counts: counts})
+		}
+	}
+	return out
 }
 
 func columnOf(t *table.Table, c table.Column) Column {

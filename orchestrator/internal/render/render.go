@@ -25,7 +25,8 @@ type Summary struct {
 }
 
 // Text writes what differs between neighbouring kernels of t, what differs on
-// the same kernel, what could not be compared, and a line of counts. Of what is equal it says nothing.
+// the same kernel, what chance did, what could not be compared, and a line of
+// counts. Of what is equal it says nothing.
 func Text(w io.Writer, t *table.Table, s Summary, o Options) error {
 	r := newReport(t, o)
 	groups, residue := t.Groups(), t.Residue()
@@ -36,6 +37,7 @@ func Text(w io.Writer, t *table.Table, s Summary, o Options) error {
 	r.explained(explained)
 	r.verdict(groups, residue)
 	r.unstable(residue.Unstable)
+	r.chance()
 	r.residue(residue)
 	r.unsupported()
 	r.stale(&t.Book, t.Stale())

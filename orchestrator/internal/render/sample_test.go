@@ -135,6 +135,16 @@ func four(t *testing.T) *sample {
 	return s
 }
 
+// chances is a run on two CPUs, of one kernel twice.
+func chances(t *testing.T) *sample {
+	s := newSample(t, "5.10.262-1", "7.3.4-1", "7.3.4-1")
+	for i, counted := range []string{"936 of 1000", "958 of 1000", "947 of 1000"} {
+		s.cells[i].Repeat, s.cells[i].Guest.Clock, s.cells[i].Guest.CPUs = max(1, i), "host", 2
+		s.cells[i].Rows = append(s.cells[i].Rows, observe.Row{Name: "table-full/syn/both.lost", Kind: observe.Chance, Value: counted})
+	}
+	return s.set("loose/on/ack.class", "7 new", 1, 2).outcome("table-full/syn", observe.Unsupported, "no module", 0)
+}
+
 // backport is a fix that went into 6.12.1 after 6.1.100, and was backported
 // into both series: it shows where it went in, twice.
 func backport(t *testing.T) *sample {

@@ -15,7 +15,7 @@ func New(cells []results.CellRows, heads []observe.Head) *Table {
 	cells = slices.Clone(cells)
 	sortCells(cells, func(c results.CellRows) results.Cell { return c.Cell })
 	columns := gather(cells)
-	t := &Table{Heads: heads, Unstable: unstable(columns)}
+	t := &Table{Heads: heads, Unstable: unstable(columns), Chance: chance(columns)}
 	lanes := map[string]int{}
 	var whole []results.Cell
 	for _, c := range columns {

@@ -22,7 +22,7 @@ type Seen struct {
 // was not asked, or never got there because its cell failed, is in none.
 type answers struct {
 	probes map[string][]Seen // outcomes, by probe; never empty
-	rows   map[string][]Seen // of the runs that recorded the row's probe
+	rows   map[string][]Seen // of the runs that recorded the row's probe; none of chance
 }
 
 // ask gathers the answers of cells.
@@ -42,7 +42,7 @@ func ask(cells []results.CellRows) answers {
 	}
 	for i, c := range cells {
 		for _, row := range c.Rows {
-			if slices.Contains(recorded[row.Probe()], i) {
+			if row.Kind != observe.Chance && slices.Contains(recorded[row.Probe()], i) {
 				v := Value{Status: Recorded, Kind: row.Kind, Text: row.Value}
 				a.rows[row.Name] = note(a.rows[row.Name], v, i, Value.Equal)
 			}

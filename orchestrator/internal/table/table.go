@@ -16,6 +16,8 @@ type Table struct {
 	Heads   []observe.Head `json:"-"`       // for the reader; may be empty
 	// Unstable are the rows that differ on the same kernel, by name.
 	Unstable []UnstableRow `json:"unstable"`
+	// Chance are the rows of chance, by name.
+	Chance []ChanceRow `json:"chance,omitempty"`
 	Book     Book          `json:"-"` // of notes that changes are held against; may be empty
 }
 
