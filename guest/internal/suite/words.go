@@ -12,6 +12,9 @@ var words = together(
 	trackerWords,
 	ruleWords,
 	natWords,
+	pathWords,
+	protocolWords,
+	netlinkWords,
 )
 
 // together is one table of several that have nothing in common.
