@@ -45,6 +45,9 @@ const (
 	TimeoutDelete    = unix.NFNL_SUBSYS_CTNETLINK_TIMEOUT<<8 | 2
 	TimeoutSet       = unix.NFNL_SUBSYS_CTNETLINK_TIMEOUT<<8 | 3
 	TimeoutDefault   = unix.NFNL_SUBSYS_CTNETLINK_TIMEOUT<<8 | 4
+	HelperNew        = unix.NFNL_SUBSYS_CTHELPER<<8 | 0
+	HelperGet        = unix.NFNL_SUBSYS_CTHELPER<<8 | 1
+	HelperDelete     = unix.NFNL_SUBSYS_CTHELPER<<8 | 2
 )
 
 // OpenRaw connects to netfilter netlink of the calling thread's namespace, and
@@ -224,6 +227,10 @@ var (
 	statsAttrs    = plain("entries", "max-entries")
 	expStatsAttrs = plain("new", "create", "delete")
 	timeoutAttrs  = plain("name", "l3proto", "l4proto", "data", "use")
+	policyAttrs   = plain("name", "max", "timeout")
+	helperAttrs   = plain("name", "tuple", "queue", "policy", "priv-data-len", "status").
+			with(2, plain("l3proto", "l4proto")).
+			with(4, plain("number", "first", "second", "third", "fourth").with(2, policyAttrs).with(3, policyAttrs))
 )
 
 // naming is by what a message's attributes are named.
@@ -239,6 +246,8 @@ func (m Message) naming() naming {
 		return expAttrs
 	case TimeoutNew, TimeoutGet, TimeoutSet, TimeoutDefault:
 		return timeoutAttrs
+	case HelperNew, HelperGet:
+		return helperAttrs
 	}
 	return ctAttrs
 }

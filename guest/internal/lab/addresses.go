@@ -12,21 +12,28 @@ import (
 // Give adds an address to a link of the box, behind those that it has. It is gone
 // with the link. One of IPv6 may be used at once.
 func (b *Box) Give(link string, a netip.Addr) error {
-	return onAddress("give", link, a, netlink.AddrAdd)
+	return onAddress("give", link, hostNet(a), netlink.AddrAdd)
+}
+
+// GiveIn is Give of an address in a network, all of which the link reaches. One of
+// IPv4 has a broadcast address, the last of the network.
+func (b *Box) GiveIn(link string, a netip.Prefix) error {
+	net := &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())}
+	return onAddress("give", link, net, netlink.AddrAdd)
 }
 
 // Take removes an address from a link of the box.
 func (b *Box) Take(link string, a netip.Addr) error {
-	return onAddress("take", link, a, netlink.AddrDel)
+	return onAddress("take", link, hostNet(a), netlink.AddrDel)
 }
 
-func onAddress(verb, link string, a netip.Addr, do func(netlink.Link, *netlink.Addr) error) error {
+func onAddress(verb, link string, a *net.IPNet, do func(netlink.Link, *netlink.Addr) error) error {
 	dev, err := netlink.LinkByName(link)
 	if err != nil {
 		return fmt.Errorf("find link %s: %w", link, err)
 	}
-	addr := &netlink.Addr{IPNet: hostNet(a)}
-	if a.Is6() {
+	addr := &netlink.Addr{IPNet: a}
+	if a.IP.To4() == nil {
 		addr.Flags = unix.IFA_F_NODAD
 	}
 	if err := do(dev, addr); err != nil {

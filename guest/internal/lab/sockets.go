@@ -31,6 +31,14 @@ func (d *Datagrams) Send(to netip.AddrPort) error {
 	return nil
 }
 
+// MayBroadcast lets the socket send to all hosts of a network.
+func (d *Datagrams) MayBroadcast() error {
+	if err := unix.SetsockoptInt(d.fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
+		return fmt.Errorf("let socket broadcast: %w", err)
+	}
+	return nil
+}
+
 // From is whose datagram came first of those that were not taken yet; it is not
 // valid if there is none.
 func (d *Datagrams) From() (netip.AddrPort, error) {
