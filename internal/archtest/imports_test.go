@@ -18,7 +18,7 @@ const module = "github.com/ctmatrix/ctmatrix/"
 // only those of the layers before its own, and within these only those that may
 // below names, where it names any.
 var layers = [][]string{
-	{"guest/observe"},
+	{"guest/observe", "guest/internal/nfnl"},
 	{"guest/internal/wire", "guest/internal/ct", "guest/internal/modules"},
 	{"guest/internal/lab"},
 	{"guest/internal/probe"},

@@ -2,27 +2,26 @@ package ct
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/nfnl"
 )
 
 // Raw speaks ctnetlink without a library between: it sends requests that none
 // would, and tells which attributes an answer has.
-type Raw struct {
-	fd  int
-	buf []byte
-}
+type Raw struct{ conn *nfnl.Conn }
 
 // Message is what the kernel answers, or tells by itself.
-type Message struct {
-	Kind  uint16 // NFNL_SUBSYS_* << 8 | IPCTNL_MSG_*
-	Flags uint16 // NLM_F_*
-	Attrs []byte
+type Message struct{ nfnl.Message }
+
+func messageOf(m nfnl.Message) Message {
+	m.Attrs = slices.Clone(m.Attrs)
+	return Message{m}
 }
 
 // The requests of include/uapi/linux/netfilter/nfnetlink_conntrack.h and
@@ -53,37 +52,24 @@ const (
 // OpenRaw connects to netfilter netlink of the calling thread's namespace, and
 // listens to groups of NFNLGRP_*, if any.
 func OpenRaw(groups ...int) (*Raw, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	conn, err := nfnl.Dial(groups...)
 	if err != nil {
-		return nil, fmt.Errorf("open netfilter netlink: %w", err)
+		return nil, err
 	}
-	r := &Raw{fd: fd, buf: make([]byte, 1<<16)}
-	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})
-	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-	}
-	for _, g := range groups {
-		if err == nil {
-			err = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g)
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open netfilter netlink: %w", err), r.Close())
-	}
-	return r, nil
+	return &Raw{conn}, nil
 }
 
 // Close ends the connection.
-func (r *Raw) Close() error { return unix.Close(r.fd) }
+func (r *Raw) Close() error { return r.conn.Close() }
 
 // Room bounds what the socket holds, in bytes as the kernel counts them.
 func (r *Raw) Room(bytes int) error {
-	return unix.SetsockoptInt(r.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes)
+	return r.conn.Set(unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bytes)
 }
 
 // Reliable asks the kernel to keep events that the socket has no room for.
 func (r *Raw) Reliable() error {
-	return unix.SetsockoptInt(r.fd, unix.SOL_NETLINK, unix.NETLINK_BROADCAST_ERROR, 1)
+	return r.conn.Set(unix.SOL_NETLINK, unix.NETLINK_BROADCAST_ERROR, 1)
 }
 
 // Ask sends a request and returns the answers, and the errno that the kernel
@@ -98,81 +84,30 @@ func (r *Raw) AskVersion(version byte, kind, flags uint16, family byte, attrs ..
 	if err != nil {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
-	msg := make([]byte, unix.SizeofNlMsghdr, unix.SizeofNlMsghdr+4+len(body))
-	binary.NativeEndian.PutUint32(msg, uint32(cap(msg)))
-	binary.NativeEndian.PutUint16(msg[4:], kind)
-	binary.NativeEndian.PutUint16(msg[6:], unix.NLM_F_REQUEST|unix.NLM_F_ACK|flags)
-	msg = append(append(msg, family, version, 0, 0), body...)
-	if _, err := unix.Write(r.fd, msg); err != nil {
+	head := nfnl.Header{Kind: kind, Flags: unix.NLM_F_ACK | flags, Family: family, Version: version}
+	if err := r.conn.Send(nfnl.Request(head, body)); err != nil {
 		return nil, err
 	}
 	var all []Message
-	for {
-		n, err := unix.Read(r.fd, r.buf)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return all, err
-		}
-		got, done, err := messages(r.buf[:n])
-		for _, m := range got {
-			m.Kind = kind // answers about expectations call themselves otherwise
-			all = append(all, m)
-		}
-		if done || err != nil {
-			return all, err
-		}
-	}
+	err = r.conn.Answers(func(m nfnl.Message) error {
+		m.Kind = kind // answers about expectations call themselves otherwise
+		all = append(all, messageOf(m))
+		return nil
+	})
+	return all, err
 }
 
-// Told returns what the kernel told of by itself since the last call. ENOBUFS
-// among it, that events were lost, is reported by the flag.
+// Told returns what the kernel told of by itself since the last call, and whether
+// some of it was lost.
 func (r *Raw) Told() (events []Message, lost bool, err error) {
-	for {
-		n, _, err := unix.Recvfrom(r.fd, r.buf, unix.MSG_DONTWAIT)
-		switch {
-		case errors.Is(err, unix.EAGAIN):
-			return events, lost, nil
-		case errors.Is(err, unix.ENOBUFS):
-			lost = true
-			continue
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return events, lost, fmt.Errorf("receive events: %w", err)
-		}
-		got, _, err := messages(r.buf[:n])
-		if err != nil {
-			return events, lost, fmt.Errorf("receive events: %w", err)
-		}
-		events = append(events, got...)
+	lost, err = r.conn.Arrived(func(m nfnl.Message) error {
+		events = append(events, messageOf(m))
+		return nil
+	})
+	if err != nil {
+		return events, lost, fmt.Errorf("receive events: %w", err)
 	}
-}
-
-// messages takes a datagram apart. It is done at the end of a list and at an
-// acknowledgement, whose errno it returns.
-func messages(b []byte) (all []Message, done bool, err error) {
-	for len(b) >= unix.SizeofNlMsghdr {
-		size := int(binary.NativeEndian.Uint32(b))
-		if size < unix.SizeofNlMsghdr || size > len(b) {
-			return all, true, fmt.Errorf("netlink message claims %d of %d bytes", size, len(b))
-		}
-		kind, body := binary.NativeEndian.Uint16(b[4:]), b[unix.SizeofNlMsghdr:size]
-		switch {
-		case kind == unix.NLMSG_DONE:
-			return all, true, nil
-		case kind == unix.NLMSG_ERROR && len(body) >= 4:
-			if errno := -int32(binary.NativeEndian.Uint32(body)); errno != 0 {
-				return all, true, unix.Errno(errno)
-			}
-			return all, true, nil
-		case len(body) >= 4:
-			all = append(all, Message{kind, binary.NativeEndian.Uint16(b[6:]), slices.Clone(body[4:])})
-		}
-		b = b[min((size+3)&^3, len(b)):]
-	}
-	return all, false, nil
+	return events, lost, nil
 }
 
 // naming is what the attributes at one place of a message are called, by their
@@ -269,81 +204,40 @@ func (m Message) Brief() string {
 }
 
 func names(b []byte, in naming) string {
-	const mask = 1<<14 - 1 // NLA_TYPE_MASK
 	var words []string
-	for len(b) >= 4 {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size < 4 || size > len(b) {
-			return strings.Join(append(words, "damaged"), " ")
-		}
-		number := binary.NativeEndian.Uint16(b[2:]) & mask
+	whole := nfnl.Attributes(b, func(number uint16, payload []byte) {
 		word := in[number].name
 		if word == "" {
 			word = fmt.Sprintf("attribute-%d", number)
 		}
 		if inside := in[number].inside; inside != nil {
-			word += "(" + names(b[4:size], inside) + ")"
+			word += "(" + names(payload, inside) + ")"
 		}
 		words = append(words, word)
-		b = b[min((size+3)&^3, len(b)):]
+	})
+	if !whole {
+		words = append(words, "damaged")
 	}
 	return strings.Join(words, " ")
 }
 
 // Attr is the payload of a message's attribute, or nil.
-func (m Message) Attr(number uint16) []byte {
-	b := m.Attrs
-	for len(b) >= 4 {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size < 4 || size > len(b) {
-			return nil
-		}
-		if binary.NativeEndian.Uint16(b[2:])&(1<<14-1) == number {
-			return b[4:size]
-		}
-		b = b[min((size+3)&^3, len(b)):]
-	}
-	return nil
-}
+func (m Message) Attr(number uint16) []byte { return nfnl.Attr(m.Attrs, number) }
 
 // List sends a request for a list and calls each with every message of it. The
 // kernel goes on with the list only as it is read.
 func (r *Raw) List(kind uint16, family byte, each func(Message) error) error {
-	msg := make([]byte, unix.SizeofNlMsghdr+4)
-	binary.NativeEndian.PutUint32(msg, uint32(len(msg)))
-	binary.NativeEndian.PutUint16(msg[4:], kind)
-	binary.NativeEndian.PutUint16(msg[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	msg[unix.SizeofNlMsghdr] = family
-	if _, err := unix.Write(r.fd, msg); err != nil {
+	head := nfnl.Header{Kind: kind, Flags: unix.NLM_F_DUMP, Family: family}
+	if err := r.conn.Send(nfnl.Request(head, nil)); err != nil {
 		return err
 	}
-	for {
-		n, err := unix.Read(r.fd, r.buf)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		got, done, err := messages(r.buf[:n])
-		if err != nil {
-			return err
-		}
-		for _, m := range got {
-			if err := each(m); err != nil {
-				return err
-			}
-		}
-		if done {
-			return nil
-		}
-	}
+	return r.conn.Answers(func(m nfnl.Message) error { return each(messageOf(m)) })
 }
 
 // SourcePort is the source port of the original tuple of an entry, or 0.
 func (m Message) SourcePort() uint16 {
 	const tupleOrig, proto, srcPort = 1, 2, 2
-	p := Message{Attrs: Message{Attrs: m.Attr(tupleOrig)}.Attr(proto)}.Attr(srcPort)
+	p := nfnl.Attr(nfnl.Attr(m.Attr(tupleOrig), proto), srcPort)
 	if len(p) != 2 {
 		return 0
 	}
@@ -354,13 +248,13 @@ func (m Message) SourcePort() uint16 {
 // IP where that is 6: "udp", "udp v6".
 func (m Message) Protocol() string {
 	const tupleOrig, ip, proto, num, v6Src = 1, 1, 2, 1, 3
-	tuple := Message{Attrs: m.Attr(tupleOrig)}
-	n := Message{Attrs: tuple.Attr(proto)}.Attr(num)
+	tuple := m.Attr(tupleOrig)
+	n := nfnl.Attr(nfnl.Attr(tuple, proto), num)
 	if len(n) != 1 {
 		return "none"
 	}
 	name := protocol(n[0])
-	if (Message{Attrs: tuple.Attr(ip)}).Attr(v6Src) != nil {
+	if nfnl.Attr(nfnl.Attr(tuple, ip), v6Src) != nil {
 		name += " v6"
 	}
 	return name
@@ -368,5 +262,5 @@ func (m Message) Protocol() string {
 
 // Leave ends the listening to a group.
 func (r *Raw) Leave(group int) error {
-	return unix.SetsockoptInt(r.fd, unix.SOL_NETLINK, unix.NETLINK_DROP_MEMBERSHIP, group)
+	return r.conn.Set(unix.SOL_NETLINK, unix.NETLINK_DROP_MEMBERSHIP, group)
 }

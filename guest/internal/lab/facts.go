@@ -12,6 +12,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/nfnl"
 )
 
 func openDir(path string) (int, error) {
@@ -292,8 +294,8 @@ func (w *Witness) readObjects(s *State) error {
 			continue
 		}
 		const name = 1 // NFCTH_NAME, CTA_TIMEOUT_NAME
-		err := w.nf.request(o.get, unix.NLM_F_DUMP, nil, func(_ byte, attrs []byte) {
-			s.add(o.kind, Fact{Name: text(attr(attrs, name))})
+		err := w.nf.request(o.get, unix.NLM_F_DUMP, nil, func(m nfnl.Message) {
+			s.add(o.kind, Fact{Name: text(nfnl.Attr(m.Attrs, name))})
 		})
 		if err != nil {
 			return fmt.Errorf("list %s: %w", o.what, err)

@@ -6,108 +6,34 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/nfnl"
 )
 
 // nfnetlink asks netfilter's subsystems for lists. It is as small as that is,
 // since it is used many times between any two probes.
-type nfnetlink struct {
-	fd  int
-	buf []byte
-}
+type nfnetlink struct{ *nfnl.Conn }
 
 // dialNfnetlink connects to the subsystems of the calling thread's namespace.
 func dialNfnetlink() (*nfnetlink, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	conn, err := nfnl.Dial()
 	if err != nil {
-		return nil, fmt.Errorf("open netfilter netlink: %w", err)
+		return nil, err
 	}
-	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("open netfilter netlink: %w", err)
-	}
-	// The kernel answers before the request returns, so that a wait for an
-	// answer means that something is wrong.
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5}); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("open netfilter netlink: %w", err)
-	}
-	return &nfnetlink{fd: fd, buf: make([]byte, 1<<15)}, nil
+	return &nfnetlink{conn}, nil
 }
 
-func (c *nfnetlink) close() error { return unix.Close(c.fd) }
-
-// nfgenmsgLen is the size of struct nfgenmsg, which every message begins with.
-const nfgenmsgLen = 4
-
-// request sends a message without attributes and calls each with the payloads
-// of the answers: the family and the attributes.
-func (c *nfnetlink) request(kind uint16, flags uint16, attrs []byte, each func(family byte, attrs []byte)) error {
-	msg := make([]byte, unix.SizeofNlMsghdr+nfgenmsgLen, unix.SizeofNlMsghdr+nfgenmsgLen+len(attrs))
-	msg = append(msg, attrs...)
-	binary.NativeEndian.PutUint32(msg, uint32(len(msg)))
-	binary.NativeEndian.PutUint16(msg[4:], kind)
-	binary.NativeEndian.PutUint16(msg[6:], unix.NLM_F_REQUEST|flags)
-	if _, err := unix.Write(c.fd, msg); err != nil {
+// request sends a message and calls each, if there is one, with the answers.
+func (c *nfnetlink) request(kind uint16, flags uint16, attrs []byte, each func(nfnl.Message)) error {
+	if err := c.Send(nfnl.Request(nfnl.Header{Kind: kind, Flags: flags}, attrs)); err != nil {
 		return err
 	}
-	for {
-		n, err := unix.Read(c.fd, c.buf)
-		if errors.Is(err, unix.EINTR) {
-			continue
+	return c.Answers(func(m nfnl.Message) error {
+		if each != nil {
+			each(m)
 		}
-		if err != nil {
-			return err
-		}
-		done, err := answers(c.buf[:n], each)
-		if done || err != nil {
-			return err
-		}
-	}
-}
-
-// answers takes one datagram apart. It is done at the end of a list and at an
-// acknowledgement.
-func answers(b []byte, each func(family byte, attrs []byte)) (done bool, err error) {
-	for len(b) >= unix.SizeofNlMsghdr {
-		size := int(binary.NativeEndian.Uint32(b))
-		if size < unix.SizeofNlMsghdr || size > len(b) {
-			return true, fmt.Errorf("netlink message claims %d of %d bytes", size, len(b))
-		}
-		body := b[unix.SizeofNlMsghdr:size]
-		switch kind := binary.NativeEndian.Uint16(b[4:]); {
-		case kind == unix.NLMSG_DONE:
-			return true, nil
-		case kind == unix.NLMSG_ERROR && len(body) >= 4:
-			if errno := -int32(binary.NativeEndian.Uint32(body)); errno != 0 {
-				return true, unix.Errno(errno)
-			}
-			return true, nil
-		case len(body) >= nfgenmsgLen:
-			each(body[0], body[nfgenmsgLen:])
-		}
-		b = b[min((size+3)&^3, len(b)):]
-	}
-	return false, nil
-}
-
-// attrType is what of an attribute's type is not a flag: NLA_TYPE_MASK of
-// include/uapi/linux/netlink.h.
-const attrType = 1<<14 - 1
-
-// attr returns the payload of the first attribute of a type.
-func attr(b []byte, want uint16) []byte {
-	const header = 4
-	for len(b) >= header {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size < header || size > len(b) {
-			return nil
-		}
-		if binary.NativeEndian.Uint16(b[2:])&attrType == want {
-			return b[header:size]
-		}
-		b = b[min((size+3)&^3, len(b)):]
-	}
-	return nil
+		return nil
+	})
 }
 
 // stringAttr makes an attribute that is a string.
@@ -140,8 +66,8 @@ const (
 func (c *nfnetlink) readTracking(s *State) error {
 	const global = 1 // CTA_STATS_GLOBAL_ENTRIES
 	entries := 0
-	err := c.request(ctStats, unix.NLM_F_ACK, nil, func(_ byte, attrs []byte) {
-		if n := attr(attrs, global); len(n) == 4 {
+	err := c.request(ctStats, unix.NLM_F_ACK, nil, func(m nfnl.Message) {
+		if n := nfnl.Attr(m.Attrs, global); len(n) == 4 {
 			entries = int(binary.BigEndian.Uint32(n))
 		}
 	})
@@ -157,7 +83,7 @@ func (c *nfnetlink) readTracking(s *State) error {
 
 func (c *nfnetlink) readExpectations(s *State) error {
 	expectations := 0
-	if err := c.request(expGet, unix.NLM_F_DUMP, nil, func(byte, []byte) { expectations++ }); err != nil {
+	if err := c.request(expGet, unix.NLM_F_DUMP, nil, func(nfnl.Message) { expectations++ }); err != nil {
 		return fmt.Errorf("list expectations: %w", err)
 	}
 	s.count(KindExpectations, expectations, "expectations")
@@ -173,9 +99,9 @@ var families = map[byte]string{
 // readTables lists the tables of nf_tables, and of each how many chains, sets
 // and objects it has.
 func (c *nfnetlink) readTables(s *State) error {
-	err := c.request(tableGet, unix.NLM_F_DUMP, nil, func(family byte, attrs []byte) {
-		name := families[family] + " " + text(attr(attrs, unix.NFTA_TABLE_NAME))
-		s.add(KindNFTable, Fact{Name: name, Value: fmt.Sprintf("%x", attr(attrs, unix.NFTA_TABLE_USE)), thing: family})
+	err := c.request(tableGet, unix.NLM_F_DUMP, nil, func(m nfnl.Message) {
+		name := families[m.Family] + " " + text(nfnl.Attr(m.Attrs, unix.NFTA_TABLE_NAME))
+		s.add(KindNFTable, Fact{Name: name, Value: fmt.Sprintf("%x", nfnl.Attr(m.Attrs, unix.NFTA_TABLE_USE)), thing: m.Family})
 	})
 	if err != nil {
 		return fmt.Errorf("list nf_tables: %w", err)

@@ -9,6 +9,8 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/nfnl"
 )
 
 // ToQueue hands packets to a queue. With bypass they go on where nobody listens.
@@ -75,7 +77,7 @@ const (
 // in the kernel until they get their verdict.
 type Queue struct {
 	number uint16
-	conn   *nfnetlink
+	conn   *nfnl.Conn
 	came   []Held // packets that came while an answer was waited for
 }
 
@@ -89,7 +91,7 @@ type Held struct {
 
 // OpenQueue listens to a queue that holds at most length packets.
 func OpenQueue(number uint16, length uint32, flags QueueFlags) (*Queue, error) {
-	conn, err := dialNfnetlink()
+	conn, err := nfnl.Dial()
 	if err != nil {
 		return nil, err
 	}
@@ -103,14 +105,14 @@ func OpenQueue(number uint16, length uint32, flags QueueFlags) (*Queue, error) {
 		{Attr32(configMask, uint32(flags)), Attr32(configFlags, uint32(flags))},
 	} {
 		if err := q.ask(queueConfig, attrs); err != nil {
-			return nil, errors.Join(fmt.Errorf("listen to queue %d: %w", number, err), conn.close())
+			return nil, errors.Join(fmt.Errorf("listen to queue %d: %w", number, err), conn.Close())
 		}
 	}
 	return q, nil
 }
 
 // Close leaves the queue. What waits in it is dropped.
-func (q *Queue) Close() error { return q.conn.close() }
+func (q *Queue) Close() error { return q.conn.Close() }
 
 // ask sends a message and returns what the kernel answers.
 func (q *Queue) ask(kind uint16, attrs []netlink.Attribute) error {
@@ -118,48 +120,45 @@ func (q *Queue) ask(kind uint16, attrs []netlink.Attribute) error {
 	if err != nil {
 		return err
 	}
-	msg := message(kind, unix.NLM_F_ACK, q.number, append([]byte{unix.AF_UNSPEC}, body...))
-	if _, err := unix.Write(q.conn.fd, msg); err != nil {
+	head := nfnl.Header{Kind: kind, Flags: unix.NLM_F_ACK, Resource: q.number}
+	if err := q.conn.Send(nfnl.Request(head, body)); err != nil {
 		return err
 	}
-	return q.conn.acknowledged(q.arrived)
+	return q.conn.Answers(q.arrived)
 }
 
-func (q *Queue) arrived(_ byte, attrs []byte) { q.came = append(q.came, heldOf(attrs)) }
+func (q *Queue) arrived(m nfnl.Message) error {
+	q.came = append(q.came, heldOf(m.Attrs))
+	return nil
+}
 
 // Take returns the packets that came into the queue since the last Take.
 func (q *Queue) Take() ([]Held, error) {
-	for {
-		n, _, err := unix.Recvfrom(q.conn.fd, q.conn.buf, unix.MSG_DONTWAIT)
-		switch {
-		case errors.Is(err, unix.EAGAIN):
-			came := q.came
-			q.came = nil
-			return came, nil
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
-			return nil, fmt.Errorf("read queue %d: %w", q.number, err)
-		}
-		if _, err = answers(q.conn.buf[:n], q.arrived); err != nil {
-			return nil, fmt.Errorf("read queue %d: %w", q.number, err)
-		}
+	lost, err := q.conn.Arrived(q.arrived)
+	if lost {
+		err = errors.Join(unix.ENOBUFS, err)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("read queue %d: %w", q.number, err)
+	}
+	came := q.came
+	q.came = nil
+	return came, nil
 }
 
 // ctInfos are the names of enum ip_conntrack_info.
 var ctInfos = map[uint32]string{0: "established", 1: "related", 2: "new", 3: "established-reply", 4: "related-reply", 7: "untracked"}
 
 func heldOf(attrs []byte) Held {
-	h := Held{Data: slices.Clone(attr(attrs, qPayload)), CTInfo: "none"}
-	if hdr := attr(attrs, qPacketHdr); len(hdr) >= 4 {
+	h := Held{Data: slices.Clone(nfnl.Attr(attrs, qPayload)), CTInfo: "none"}
+	if hdr := nfnl.Attr(attrs, qPacketHdr); len(hdr) >= 4 {
 		h.ID = binary.BigEndian.Uint32(hdr)
 	}
-	if info := attr(attrs, qCTInfo); len(info) == 4 {
+	if info := nfnl.Attr(attrs, qCTInfo); len(info) == 4 {
 		h.CTInfo = ctInfos[binary.BigEndian.Uint32(info)]
 	}
 	for kind, name := range queueAttrs {
-		if kind > 0 && attr(attrs, uint16(kind)) != nil {
+		if kind > 0 && nfnl.Attr(attrs, uint16(kind)) != nil {
 			h.Attrs = append(h.Attrs, name)
 		}
 	}

@@ -2,11 +2,12 @@ package lab
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/nfnl"
 )
 
 // Expression is an expression of nf_tables as it goes over netlink: its name, and
@@ -57,52 +58,20 @@ func (s *Ruleset) try(c Chain, kind, flags uint16, body []byte) error {
 	if err := s.conn.Flush(); err != nil {
 		return fmt.Errorf("make table %s: %w", c.table, err)
 	}
-	conn, err := dialNfnetlink()
+	conn, err := nfnl.Dial()
 	if err != nil {
 		return err
 	}
-	defer conn.close()
+	defer conn.Close()
 	const tables = unix.NFNL_SUBSYS_NFTABLES
-	batch := message(unix.NFNL_MSG_BATCH_BEGIN, 0, tables, nil)
-	batch = append(batch, message(tables<<8|kind, unix.NLM_F_ACK|unix.NLM_F_CREATE|flags, 0, append([]byte{byte(c.family)}, body...))...)
-	batch = append(batch, message(unix.NFNL_MSG_BATCH_END, 0, tables, nil)...)
-	if _, err := unix.Write(conn.fd, batch); err != nil {
+	asked := nfnl.Header{Kind: tables<<8 | kind, Flags: unix.NLM_F_ACK | unix.NLM_F_CREATE | flags, Family: byte(c.family)}
+	batch := nfnl.Request(nfnl.Header{Kind: unix.NFNL_MSG_BATCH_BEGIN, Resource: tables}, nil)
+	batch = append(batch, nfnl.Request(asked, body)...)
+	batch = append(batch, nfnl.Request(nfnl.Header{Kind: unix.NFNL_MSG_BATCH_END, Resource: tables}, nil)...)
+	if err := conn.Send(batch); err != nil {
 		return fmt.Errorf("send transaction: %w", err)
 	}
-	return conn.acknowledged(func(byte, []byte) {})
-}
-
-// acknowledged reads up to the answer to the only message that asked for one, and
-// calls each with what comes before.
-func (c *nfnetlink) acknowledged(each func(family byte, attrs []byte)) error {
-	for {
-		n, err := unix.Read(c.fd, c.buf)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if done, err := answers(c.buf[:n], each); done || err != nil {
-			return err
-		}
-	}
-}
-
-// message makes a message of a batch. What is after its header begins with the
-// family, where there is any.
-func message(kind, flags, resource uint16, body []byte) []byte {
-	family := byte(unix.AF_UNSPEC)
-	if len(body) > 0 {
-		family, body = body[0], body[1:]
-	}
-	b := make([]byte, unix.SizeofNlMsghdr, unix.SizeofNlMsghdr+nfgenmsgLen+len(body))
-	binary.NativeEndian.PutUint32(b, uint32(cap(b)))
-	binary.NativeEndian.PutUint16(b[4:], kind)
-	binary.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST|flags)
-	b = append(b, family, unix.NFNETLINK_V0)
-	b = binary.BigEndian.AppendUint16(b, resource)
-	return append(b, body...)
+	return conn.Answers(func(nfnl.Message) error { return nil })
 }
 
 func ruleAttrs(c Chain, expressions []Expression) ([]byte, error) {

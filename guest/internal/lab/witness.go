@@ -70,7 +70,7 @@ func (w *Witness) Close() error {
 	}
 	var errs []error
 	if w.nf != nil {
-		errs = append(errs, w.nf.close())
+		errs = append(errs, w.nf.Close())
 	}
 	for _, fd := range []int{w.threads, w.files} {
 		if fd >= 0 {

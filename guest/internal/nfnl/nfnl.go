@@ -1,0 +1,181 @@
+// Package nfnl speaks nfnetlink as it is on the wire: for requests that no library
+// would send, and for answers of which none would tell all
+// (include/uapi/linux/netfilter/nfnetlink.h).
+package nfnl
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Conn is a connection to the subsystems of the network namespace of the thread
+// that made it. It is used by one goroutine.
+type Conn struct {
+	fd  int
+	buf []byte
+}
+
+// Dial connects, and listens to groups of NFNLGRP_*, if any.
+func Dial(groups ...int) (*Conn, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, fmt.Errorf("open netfilter netlink: %w", err)
+	}
+	c := &Conn{fd: fd, buf: make([]byte, 1<<16)}
+	// The kernel answers before a request returns, so that a wait for an answer
+	// means that something is wrong.
+	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+	}
+	for _, g := range groups {
+		if err == nil {
+			err = c.Set(unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open netfilter netlink: %w", err), c.Close())
+	}
+	return c, nil
+}
+
+// Close ends the connection.
+func (c *Conn) Close() error { return unix.Close(c.fd) }
+
+// Set sets an option of the socket.
+func (c *Conn) Set(level, option, value int) error {
+	return unix.SetsockoptInt(c.fd, level, option, value)
+}
+
+// Send sends messages, one behind the other in one datagram.
+func (c *Conn) Send(messages []byte) error {
+	_, err := unix.Write(c.fd, messages)
+	return err
+}
+
+// Answers reads up to the end of a list, or to the answer to a message that asked
+// for one, and calls each with what comes before. Its error is each's, or the
+// kernel's errno. The kernel goes on with a list only as it is read.
+func (c *Conn) Answers(each func(Message) error) error {
+	for {
+		n, err := unix.Read(c.fd, c.buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if done, err := Messages(c.buf[:n], each); done || err != nil {
+			return err
+		}
+	}
+}
+
+// Arrived calls each with what the kernel sent by itself since the last call, and
+// waits for nothing. Whether some of it was lost is reported, too (ENOBUFS).
+func (c *Conn) Arrived(each func(Message) error) (lost bool, err error) {
+	for {
+		n, _, err := unix.Recvfrom(c.fd, c.buf, unix.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return lost, nil
+		case errors.Is(err, unix.ENOBUFS):
+			lost = true
+			continue
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return lost, err
+		}
+		if _, err := Messages(c.buf[:n], each); err != nil {
+			return lost, err
+		}
+	}
+}
+
+// Message is what the kernel answers, or tells by itself.
+type Message struct {
+	Kind   uint16 // NFNL_SUBSYS_* << 8 | the subsystem's message
+	Flags  uint16 // NLM_F_*
+	Family byte
+	Attrs  []byte // of the datagram, until the next is read
+}
+
+// headLen is the size of the two headers of a message: struct nlmsghdr and struct
+// nfgenmsg.
+const headLen = unix.SizeofNlMsghdr + 4
+
+// Header is what of a request is not an attribute. NLM_F_REQUEST goes without
+// saying.
+type Header struct {
+	Kind, Flags     uint16
+	Family, Version byte
+	Resource        uint16 // a queue, or the subsystem of a batch
+}
+
+// Request makes a message.
+func Request(h Header, attrs []byte) []byte {
+	b := make([]byte, unix.SizeofNlMsghdr, headLen+len(attrs))
+	binary.NativeEndian.PutUint32(b, uint32(cap(b)))
+	binary.NativeEndian.PutUint16(b[4:], h.Kind)
+	binary.NativeEndian.PutUint16(b[6:], unix.NLM_F_REQUEST|h.Flags)
+	b = append(b, h.Family, h.Version)
+	return append(binary.BigEndian.AppendUint16(b, h.Resource), attrs...)
+}
+
+// Messages takes a datagram apart. It is done at the end of a list and at an
+// acknowledgement, whose errno it returns.
+func Messages(b []byte, each func(Message) error) (done bool, err error) {
+	for len(b) >= unix.SizeofNlMsghdr {
+		size := int(binary.NativeEndian.Uint32(b))
+		if size < unix.SizeofNlMsghdr || size > len(b) {
+			return true, fmt.Errorf("netlink message claims %d of %d bytes", size, len(b))
+		}
+		kind, body := binary.NativeEndian.Uint16(b[4:]), b[unix.SizeofNlMsghdr:size]
+		switch {
+		case kind == unix.NLMSG_DONE:
+			return true, nil
+		case kind == unix.NLMSG_ERROR && len(body) >= 4:
+			if errno := -int32(binary.NativeEndian.Uint32(body)); errno != 0 {
+				return true, unix.Errno(errno)
+			}
+			return true, nil
+		case size >= headLen:
+			m := Message{Kind: kind, Flags: binary.NativeEndian.Uint16(b[6:]), Family: body[0], Attrs: body[4:]}
+			if err := each(m); err != nil {
+				return true, err
+			}
+		}
+		b = b[min((size+3)&^3, len(b)):]
+	}
+	return false, nil
+}
+
+// Attributes takes attributes apart: their numbers without flags (NLA_TYPE_MASK of
+// include/uapi/linux/netlink.h), and what they hold. It reports whether all of b
+// was attributes.
+func Attributes(b []byte, each func(number uint16, payload []byte)) bool {
+	const header, mask = 4, 1<<14 - 1
+	for len(b) >= header {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < header || size > len(b) {
+			return false
+		}
+		each(binary.NativeEndian.Uint16(b[2:])&mask, b[header:size])
+		b = b[min((size+3)&^3, len(b)):]
+	}
+	return true
+}
+
+// Attr is the payload of the first attribute of a number, or nil.
+func Attr(b []byte, number uint16) (payload []byte) {
+	Attributes(b, func(n uint16, p []byte) {
+		if n == number && payload == nil {
+			payload = p
+		}
+	})
+	return payload
+}

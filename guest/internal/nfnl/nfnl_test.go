@@ -1,0 +1,99 @@
+package nfnl
+
+import (
+	"encoding/binary"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+func attributes(t *testing.T, attrs ...netlink.Attribute) []byte {
+	t.Helper()
+	b, err := netlink.MarshalAttributes(attrs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// errorMessage is a kernel's answer to a request, with an errno.
+func errorMessage(errno unix.Errno) []byte {
+	b := make([]byte, unix.SizeofNlMsghdr+4)
+	binary.NativeEndian.PutUint32(b, uint32(len(b)))
+	binary.NativeEndian.PutUint16(b[4:], unix.NLMSG_ERROR)
+	binary.NativeEndian.PutUint32(b[unix.SizeofNlMsghdr:], uint32(-int32(errno)))
+	return b
+}
+
+func TestMessages(t *testing.T) {
+	attrs := attributes(t, netlink.Attribute{Type: 1, Data: []byte("abc")}, netlink.Attribute{Type: 2 | unix.NLA_F_NESTED, Data: []byte{1}})
+	first := Request(Header{Kind: 1 << 8, Flags: unix.NLM_F_ACK, Family: unix.AF_INET6, Version: 1, Resource: 7}, attrs)
+	second := Request(Header{Kind: 2 << 8}, nil)
+	for name, c := range map[string]struct {
+		datagram []byte
+		count    int
+		done     bool
+		errno    error
+	}{
+		"none":         {nil, 0, false, nil},
+		"two":          {append(append([]byte{}, first...), second...), 2, false, nil},
+		"acknowledged": {append(append([]byte{}, first...), errorMessage(0)...), 1, true, nil},
+		"refused":      {append(errorMessage(unix.EPERM), first...), 0, true, unix.EPERM},
+		"end of list":  {append(append([]byte{}, second...), Request(Header{Kind: unix.NLMSG_DONE}, nil)...), 1, true, nil},
+	} {
+		var got []Message
+		done, err := Messages(c.datagram, func(m Message) error { got = append(got, m); return nil })
+		if len(got) != c.count || done != c.done || !errors.Is(err, c.errno) {
+			t.Errorf("%s: %d messages, done %v, error %v", name, len(got), done, err)
+		}
+	}
+	if _, err := Messages(first[:len(first)-1], func(Message) error { return nil }); err == nil {
+		t.Error("a message that is cut off is no error")
+	}
+	var m Message
+	if _, err := Messages(first, func(got Message) error { m = got; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	want := Message{Kind: 1 << 8, Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK, Family: unix.AF_INET6, Attrs: attrs}
+	if diff := cmp.Diff(want, m); diff != "" {
+		t.Errorf("message (-want +got):\n%s", diff)
+	}
+	stopped := errors.New("stopped")
+	if done, err := Messages(append(first, second...), func(Message) error { return stopped }); !done || !errors.Is(err, stopped) {
+		t.Errorf("done %v, error %v: want the caller's", done, err)
+	}
+}
+
+func TestAttr(t *testing.T) {
+	b := attributes(t, netlink.Attribute{Type: 1, Data: []byte("abc")}, netlink.Attribute{Type: 2 | unix.NLA_F_NESTED, Data: []byte("stray")}, netlink.Attribute{Type: 1, Data: []byte("again")})
+	for number, want := range map[uint16]string{1: "abc", 2: "stray", 3: ""} {
+		if got := string(Attr(b, number)); got != want {
+			t.Errorf("attribute %d is %q, want %q", number, got, want)
+		}
+	}
+	if got := Attr([]byte{200, 0, 1, 0, 'x'}, 1); got != nil {
+		t.Errorf("an attribute longer than its message: %q", got)
+	}
+	if Attributes([]byte{200, 0, 1, 0, 'x'}, func(uint16, []byte) {}) {
+		t.Error("damaged attributes are whole")
+	}
+}
+
+func FuzzMessages(f *testing.F) {
+	f.Add(Request(Header{Kind: 10 << 8}, []byte{8, 0, 1, 0, 'r', 'a', 'w', 0}))
+	f.Add(errorMessage(unix.EPERM))
+	f.Add(errorMessage(0)[:17])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, _ = Messages(b, func(m Message) error {
+			n := 0
+			Attributes(m.Attrs, func(_ uint16, payload []byte) { n += len(payload) })
+			if n > len(b) {
+				t.Errorf("attributes hold %d bytes of a datagram of %d", n, len(b))
+			}
+			return nil
+		})
+	})
+}
