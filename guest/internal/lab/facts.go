@@ -162,6 +162,16 @@ func (w *Witness) readModules(s *State) error {
 	return nil
 }
 
+// ModuleUses is how often the kernel counts a module as used. It is an error that
+// is fs.ErrNotExist where the kernel has it built in, and does not count.
+func ModuleUses(name string) (int, error) {
+	text, err := os.ReadFile("/sys/module/" + name + "/refcnt")
+	if err != nil {
+		return 0, fmt.Errorf("count uses of module %s: %w", name, err)
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
 // counted are the sockets of /proc/net/sockstat and sockstat6 that hold ports or
 // send by themselves: line and word.
 var counted = []struct{ line, word, what string }{

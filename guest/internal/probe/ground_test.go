@@ -89,6 +89,12 @@ func TestGround(t *testing.T) {
 	step("ground that still is poisoned", g.ready(), "not run: a/worse left behind: 1 threads astray")
 	w.state[lab.KindThread] = nil
 	step("ground that healed", errors.Join(g.ready(), g.check("a/clean")), "")
+
+	g.clean[lab.KindModuleUse] = []lab.Fact{{Name: "worn", Value: "0"}, {Name: "other", Value: "0"}}
+	w.state[lab.KindModuleUse] = []lab.Fact{{Name: "worn", Value: "7"}, {Name: "other", Value: "0"}}
+	step("a module that the probe wears", errors.Join(g.check("a/wearing", "worn"), g.ready()), "")
+	w.lasting = []string{"use of module worn = 7, was 0"}
+	step("one that another wears", g.check("a/b", "other"), "left behind: use of module worn = 7, was 0 (still there: use of module worn = 7, was 0)")
 }
 
 func TestGroundModules(t *testing.T) {

@@ -44,6 +44,9 @@ type Probe struct {
 	Bare bool
 	// Untouched unloads conntrack before the probe and loads it again after.
 	Untouched bool
+	// Wears are modules that some kernels count as used for good when the probe is
+	// over, so that they cannot be unloaded. It is asked after all others.
+	Wears []string
 
 	Run func(*P)
 }

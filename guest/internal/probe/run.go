@@ -52,7 +52,7 @@ func (c Case) onGround(p *P, loader Loader, ground *Ground) (observe.Outcome, st
 		return observe.Broken, err.Error()
 	}
 	outcome, reason := c.run(p, loader, ground)
-	if err := ground.check(c.Name()); err != nil {
+	if err := ground.check(c.Name(), c.Wears...); err != nil {
 		if outcome == observe.Broken {
 			return outcome, reason + "; " + err.Error()
 		}

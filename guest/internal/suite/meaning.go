@@ -167,6 +167,7 @@ var attributes = map[string]string{
 	"untracked":       "the combinations that are not tracked",
 	"untranslated":    "the packets that came out without it",
 	"update":          "whether there was an update event",
+	"uses":            "by how much it is counted as used when all is deleted",
 	"value":           "the value that is read",
 	"waiting":         "how many packets wait then",
 	"way":             "whether tracking saw it or the flowtable forwarded it, and the entries then",

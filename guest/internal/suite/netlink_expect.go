@@ -1,12 +1,15 @@
 package suite
 
 import (
+	"errors"
+	"io/fs"
 	"net/netip"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/ct"
+	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
 	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
 )
@@ -127,7 +130,16 @@ var netlinkExpect = []probe.Probe{
 		p.Errno("delete-again", err)
 		p.Must(flushExpectations(r))
 	}, "nf_conntrack_ftp"),
-	overNetlink("timeouts", "Which timeout policies does the kernel keep by name, and what does it tell of its defaults?", "cttimeout_new_timeout and its like in nfnetlink_cttimeout.c", netlinkTimeouts, "nfnetlink_cttimeout"),
+	wearing(policyModule, overNetlink("timeouts", "Which timeout policies does the kernel keep by name, what does it tell of its defaults, and is the module free when all policies are deleted?",
+		"cttimeout_new_timeout and its like in nfnetlink_cttimeout.c", netlinkTimeouts, policyModule)),
+}
+
+const policyModule = "nfnetlink_cttimeout"
+
+// wearing is a probe that may leave a module in use.
+func wearing(module string, p probe.Probe) probe.Probe {
+	p.Wears = []string{module}
+	return p
 }
 
 func flushExpectations(r *ct.Raw) error {
@@ -137,6 +149,7 @@ func flushExpectations(r *ct.Raw) error {
 
 func netlinkTimeouts(p *probe.P) {
 	const name, l3, l4, data = 1, 2, 3, 4
+	used := moduleUses(p, policyModule)
 	r := dial(p)
 	policyOf := func(proto uint8, states ...netlink.Attribute) []netlink.Attribute {
 		return []netlink.Attribute{text(name, "short"), num16(l3, unix.AF_INET), num8(l4, proto), of(data, states...)}
@@ -184,4 +197,15 @@ func netlinkTimeouts(p *probe.P) {
 		}
 		p.Text("default-"+d.name, "attributes", names)
 	}
+	p.Count("module", "uses", moduleUses(p, policyModule)-used)
+}
+
+// moduleUses is how often a module is used; never, where it is part of the kernel.
+func moduleUses(p *probe.P, name string) int {
+	n, err := lab.ModuleUses(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0
+	}
+	p.Must(err)
+	return n
 }

@@ -2,10 +2,12 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -70,8 +72,8 @@ type Options struct {
 	HostClock bool
 }
 
-// Select lists the cases that opts choose. A pattern that matches nothing is an
-// error.
+// Select lists the cases that opts choose, those that wear modules last. A pattern
+// that matches nothing is an error.
 func Select(opts Options) ([]probe.Case, error) {
 	all := probe.Cases(All())
 	chosen := all
@@ -100,6 +102,9 @@ func Select(opts Options) ([]probe.Case, error) {
 			chosen[i], chosen[j] = chosen[j], chosen[i]
 		})
 	}
+	slices.SortStableFunc(chosen, func(a, b probe.Case) int {
+		return cmp.Compare(min(len(a.Wears), 1), min(len(b.Wears), 1))
+	})
 	for i := range chosen {
 		chosen[i].HostClock = opts.HostClock
 	}

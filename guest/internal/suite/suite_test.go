@@ -83,3 +83,24 @@ func TestModulesHaveOptions(t *testing.T) {
 		}
 	}
 }
+
+// What wears a module is asked last, in whatever order the others are.
+func TestWearersAreLast(t *testing.T) {
+	for _, opts := range []Options{{}, {Shuffle: true, Seed: 7}} {
+		cases, err := Select(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		worn := 0
+		for _, c := range cases {
+			if len(c.Wears) > 0 {
+				worn++
+			} else if worn > 0 {
+				t.Errorf("%s comes after one that wears a module", c.Name())
+			}
+		}
+		if worn == 0 {
+			t.Error("none wears a module")
+		}
+	}
+}
