@@ -142,6 +142,9 @@ func chances(t *testing.T) *sample {
 		s.cells[i].Repeat, s.cells[i].Guest.Clock, s.cells[i].Guest.CPUs = max(1, i), "host", 2
 		s.cells[i].Rows = append(s.cells[i].Rows, observe.Row{Name: "table-full/syn/both.lost", Kind: observe.Chance, Value: counted})
 	}
+	for _, probe := range []string{"enable/flowtable", "enable/flowtable@child", "table-full/flood"} {
+		s.outcome(probe, observe.Unsupported, "no module nf_flow_table, built without CONFIG_NF_FLOW_TABLE", 0, 1, 2)
+	}
 	return s.set("loose/on/ack.class", "7 new", 1, 2).outcome("table-full/syn", observe.Unsupported, "no module", 0)
 }
 

@@ -343,19 +343,23 @@ func joinNames(names []string) string {
 // unsupported writes what no kernel supports: nothing differs, and yet the
 // reader may believe it was tested.
 func (r *report) unsupported() {
-	var names []string
+	var reasons []string
+	names := map[string][]string{} // by reason
 	for _, p := range r.t.Probes {
-		all := len(p.Outcomes) > 0
-		for _, v := range p.Outcomes {
-			all = all && v.Status == table.Unsupported
+		if len(p.Outcomes) == 0 || slices.ContainsFunc(p.Outcomes, func(v table.Value) bool { return v.Status != table.Unsupported }) {
+			continue
 		}
-		if all {
-			names = append(names, fmt.Sprintf("%s (%s)", p.Name, cmp.Or(p.Outcomes[0].Text, noReason)))
+		reason := cmp.Or(p.Outcomes[0].Text, noReason)
+		if names[reason] == nil {
+			reasons = append(reasons, reason)
 		}
+		names[reason] = append(names[reason], p.Name)
 	}
-	if len(names) > 0 {
-		r.p.blank()
-		r.p.para(0, dim, "unsupported everywhere: "+strings.Join(names, ", "))
+	for i, reason := range reasons {
+		if i == 0 {
+			r.p.blank()
+		}
+		r.p.para(0, dim, fmt.Sprintf("unsupported everywhere, %s: %s", reason, joinNames(names[reason])))
 	}
 }
 
