@@ -52,6 +52,15 @@ var Keys = []Key{
 	{"id", tracking, unix.NFT_CT_ID, Either, 4, func([]byte) string { return "there" }},
 }
 
+// Expiration is the key that says how long a connection is still kept. What it says
+// of one that is not in the table yet is nothing (nf_ct_expires in
+// include/net/netfilter/nf_conntrack.h takes a time for a moment).
+func Expiration(name string) Key {
+	return Key{name, tracking, unix.NFT_CT_EXPIRATION, Either, 4, func(b []byte) string {
+		return fmt.Sprintf("%.0f s", float64(number(b))/1000)
+	}}
+}
+
 // Either is the direction of a key that is asked of no direction.
 const Either = 2
 

@@ -3,6 +3,7 @@ package suite
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
@@ -106,6 +107,30 @@ var rulesRead = []probe.Probe{
 		},
 	},
 	{
+		Name:     "rules/ct-expiration",
+		Question: "`ct expiration`: how long does a rule say that a connection is still kept, of packets that give it more time and that do not?",
+		Source:   ctGet,
+		Path:     lab.Forward,
+		Only:     probe.Initial,
+		Timed:    true,
+		Run: func(p *probe.P) {
+			f := tcpFlow()
+			syn := f.Orig(SYN)
+			p.Forth(syn)
+			p.Wait(5 * time.Second)
+			expires(p, "syn-again", p.Forth, syn)
+			expires(p, "synack", p.Back, f.Reply(SYN|ACK))
+			expires(p, "ack", p.Forth, f.Orig(ACK))
+			expires(p, "fin", p.Forth, f.Orig(FIN|ACK))
+			expires(p, "invalid", p.Forth, talkers(versions[0], 2)[1].Orig(RST))
+			expires(p, "rst", p.Forth, f.Orig(RST))
+			p.Flush()
+			from, to := versions[0].udp()
+			p.Forth(wire.UDP(from, to, "x"))
+			expires(p, "udp-answer", p.Back, wire.UDP(to, from, "y"))
+		},
+	},
+	{
 		Name:     "rules/accounting",
 		Question: "Does a rule that asks for counters switch accounting on, for whom, and does it stay on when the rule goes?",
 		Source:   "nft_ct_get_init (nf_ct_set_acct) in nft_ct.c",
@@ -126,6 +151,17 @@ var rulesRead = []probe.Probe{
 			acctNow(p, "rule-gone")
 		},
 	},
+}
+
+// expires records what ct expiration says of a packet after tracking. Each packet
+// has a set of its own, which is read before the next one comes.
+func expires(p *probe.P, subject string, send func(...wire.Packet) []wire.Seen, pkt wire.Packet) {
+	key := lab.Expiration(subject)
+	readKeys(p, lab.ManglePrerouting, key)
+	send(pkt)
+	said, err := p.Box.Rules.Said(lab.ManglePrerouting, key)
+	p.Must(err)
+	p.Text(subject, "value", listOr("no answer", said))
 }
 
 func acctNow(p *probe.P, subject string) {
