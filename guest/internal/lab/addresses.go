@@ -39,7 +39,34 @@ func onAddress(verb, link string, a *net.IPNet, do func(netlink.Link, *netlink.A
 	if err := do(dev, addr); err != nil {
 		return fmt.Errorf("%s %s of %s: %w", verb, a, link, err)
 	}
+	if a.IP.To4() == nil {
+		return settled(a.IP, verb == "give")
+	}
 	return nil
+}
+
+// addressTicks bounds how many ticks an address of IPv6 may take to come or to go.
+const addressTicks = 1000
+
+// settled returns when the box takes packets to an address of IPv6 as its own, or
+// no longer does. The kernel sees to that in the background, without duplicate
+// address detection, too (addrconf_dad_work in net/ipv6/addrconf.c).
+func settled(a net.IP, own bool) error {
+	for range addressTicks {
+		routes, err := netlink.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{
+			Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL, Dst: &net.IPNet{IP: a, Mask: net.CIDRMask(128, 128)},
+		}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE|netlink.RT_FILTER_DST)
+		if err != nil {
+			return fmt.Errorf("look whether %s is the box's: %w", a, err)
+		}
+		if own == (len(routes) > 0) {
+			return nil
+		}
+		if err := PassTicks(1); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the box does not settle whether %s is its own", a)
 }
 
 // RouteBy sends what goes to an address out of a link of the box from now on.

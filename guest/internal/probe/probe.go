@@ -47,6 +47,9 @@ type Probe struct {
 	// Wears are modules that some kernels count as used for good when the probe is
 	// over, so that they cannot be unloaded. It is asked after all others.
 	Wears []string
+	// Renews are modules that are loaded anew after the probe, because what it does
+	// makes some kernels forget part of what they keep.
+	Renews []string
 
 	Run func(*P)
 }

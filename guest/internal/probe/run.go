@@ -65,6 +65,11 @@ func (c Case) run(p *P, loader Loader, ground *Ground) (observe.Outcome, string)
 	if _, err := p.log.Take(); err != nil {
 		return observe.Broken, err.Error()
 	}
+	for _, m := range c.Renews { // or it cannot be done after the probe
+		if err := loader.Unload(m); err != nil {
+			return lacking(err, modules.ErrBuiltin)
+		}
+	}
 	if err := c.load(loader); err != nil {
 		return lacking(err, modules.ErrMissing)
 	}
@@ -79,7 +84,10 @@ func (c Case) run(p *P, loader Loader, ground *Ground) (observe.Outcome, string)
 	}
 	outcome, reason := observe.Recorded, ""
 	err := in(func() error { return c.inBox(p, &outcome, &reason) })
-	if c.Untouched {
+	for _, m := range c.Renews {
+		err = errors.Join(err, loader.Unload(m))
+	}
+	if c.Untouched || len(c.Renews) > 0 {
 		err = errors.Join(err, loader.Load(ground.clean.Modules()...))
 	}
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 // helpersUser ask of helpers that a program registers, which gets the packets by a
 // queue.
 var helpersUser = []probe.Probe{
-	overNetlink("helpers", "Which helpers of user space does the kernel keep, how does it tell of them, and which changes does it take?", "nfnl_cthelper_new and nfnl_cthelper_update in nfnetlink_cthelper.c", netlinkHelpers, "nfnetlink_cthelper"),
-	helped("user-space", "ftp", "Where does a packet go whose connection has a helper of user space: one that is enabled, and one that is not?", "nfnl_userspace_cthelper in nfnetlink_cthelper.c", func(p *probe.P) {
+	forgetting(overNetlink("helpers", "Which helpers of user space does the kernel keep, how does it tell of them, and which changes does it take?", "nfnl_cthelper_new and nfnl_cthelper_update in nfnetlink_cthelper.c", netlinkHelpers, helperModule)),
+	forgetting(helped("user-space", "ftp", "Where does a packet go whose connection has a helper of user space: one that is enabled, and one that is not?", "nfnl_userspace_cthelper in nfnetlink_cthelper.c", func(p *probe.P) {
 		r := dial(p)
 		p.Cleanup(func() error { return forgetHelpers(r) })
 		p.Must(addHelper(r, "ours", helperStatus(true)))
@@ -38,7 +38,18 @@ var helpersUser = []probe.Probe{
 		p.ClearRules()
 		p.Flush()
 		p.Wait(time.Second)
-	}, "nfnetlink_cthelper", queueListener),
+	}, helperModule, queueListener)),
+}
+
+const helperModule = "nfnetlink_cthelper"
+
+// forgetting is a probe that takes helpers back. Kernels whose extensions of
+// entries have a generation let none of before be found after that, of templates
+// neither (nf_ct_ext_bump_genid in nf_conntrack_extend.c): the SYN proxy passes
+// connections on from then until its module is loaded anew.
+func forgetting(p probe.Probe) probe.Probe {
+	p.Renews = []string{proxyModule}
+	return p
 }
 
 // The attributes of enum nfnl_cthelper_type in nfnetlink_cthelper.h, and what is

@@ -101,6 +101,7 @@ var synproxy = []probe.Probe{
 		c.said("synack", true, answer)
 		c.said("synack-again", true, answer)
 	}),
+	proxyForgets,
 	behindProxy("statistics", "What does the proxy count?", "synproxy_cpu_seq_show in nf_synproxy_core.c", func(p *probe.P) {
 		before := proxyCounts(p)
 		p.Add(proxied(lab.SynProxy(1460, 7, true, true))...)
@@ -166,12 +167,33 @@ var synproxy = []probe.Probe{
 	},
 }
 
+// proxyForgets has a helper come and go while a box proxies.
+var proxyForgets = func() probe.Probe {
+	asked := behindProxy("helper-gone", "Does the proxy go on when a helper is taken back that has nothing to do with it?",
+		"nf_conntrack_helper_unregister; nf_ct_ext_bump_genid in nf_conntrack_extend.c, where extensions have a generation", func(p *probe.P) {
+			r := dial(p)
+			proxies := func(subject string) {
+				reload(p, append(lab.Classing(""), proxied(lab.SynProxy(1460, 7, true, true))...)...)
+				c := start(p, versions[0], fullOffer()...)
+				c.said(subject, true, c.server.Reply(SYN|ACK, fullOffer()...))
+			}
+			proxies("before")
+			p.Must(addHelper(r, "ours"))
+			p.Must(forgetHelpers(r))
+			proxies("after")
+		})
+	asked.Needs = append(asked.Needs, helperModule)
+	return forgetting(asked)
+}()
+
+const proxyModule = "nf_synproxy_core"
+
 // behindProxy is a probe of the family.
 func behindProxy(name, question, source string, run func(*probe.P)) probe.Probe {
 	return probe.Probe{
 		Name: "synproxy/" + name, Question: question, Source: source,
 		Path: lab.Forward6, Only: probe.Initial, Timed: name == "forged", Run: run,
-		Needs:   []string{"nf_synproxy_core", "nft_synproxy"},
+		Needs:   []string{proxyModule, "nft_synproxy"},
 		Sysctls: []probe.Sysctl{{Name: looseSysctl, Value: "0"}, {Name: cookiesSysctl, Value: "1"}},
 	}
 }
