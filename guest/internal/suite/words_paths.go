@@ -69,7 +69,7 @@ var pathWords = map[string]string{
 	"synproxy unasked":                   "an ACK whose number is no cookie",
 	"synproxy off-by-one":                "an ACK of the cookie and one",
 	"synproxy off-by-a-hundred":          "an ACK of the cookie and a hundred",
-	"synproxy after-a-minute":            "an ACK a minute later",
+	"synproxy after-55-s":                "an ACK 55 s later",
 	"synproxy after-five-minutes":        "an ACK five minutes later",
 	"synproxy nothing-offered-syn":       "the SYN to the server, where the client offers nothing",
 	"synproxy nothing-offered-synack":    "the SYN+ACK to the client, where it offers nothing",
