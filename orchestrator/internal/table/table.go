@@ -18,7 +18,7 @@ type Table struct {
 	Unstable []UnstableRow `json:"unstable"`
 	// Chance are the rows of chance, by name.
 	Chance []ChanceRow `json:"chance,omitempty"`
-	Book     Book          `json:"-"` // of notes that changes are held against; may be empty
+	Book   Book        `json:"-"` // of notes that changes are held against; may be empty
 }
 
 // Column is a kernel under a variant: one cell, or all repetitions of it. Then
