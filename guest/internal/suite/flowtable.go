@@ -23,7 +23,7 @@ const (
 var offloading = lab.On(lab.FilterForward, lab.Flowtable(lab.NearName, lab.FarName), lab.FlowAdd())
 
 // flowtable asks when packets pass tracking by, and what the table shows then.
-var flowtable = []probe.Probe{
+var flowtable = append([]probe.Probe{
 	offloaded("tcp", "From which packet on does a flowtable forward a TCP connection, and what does the entry show then?", flowSource, func(p *probe.P) {
 		p.Add(offloading)
 		for _, v := range versions {
@@ -145,7 +145,7 @@ var flowtable = []probe.Probe{
 			counted(p, c.name)
 		}
 	}),
-}
+}, flowtableMore...)
 
 // offloaded is a probe of the family.
 func offloaded(name, question, source string, run func(*probe.P), needs ...string) probe.Probe {
