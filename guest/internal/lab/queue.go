@@ -42,6 +42,7 @@ const (
 	qPayload    = 10
 	qCT         = 11
 	qCTInfo     = 12
+	qPriority   = 21
 )
 
 // queueAttrs are the names of enum nfqnl_attr_type.
@@ -114,6 +115,10 @@ func OpenQueue(number uint16, length uint32, flags QueueFlags) (*Queue, error) {
 // Close leaves the queue. What waits in it is dropped.
 func (q *Queue) Close() error { return q.conn.Close() }
 
+// Configure changes the queue by attributes of enum nfqnl_attr_config. The error is
+// the kernel's errno.
+func (q *Queue) Configure(attrs ...netlink.Attribute) error { return q.ask(queueConfig, attrs) }
+
 // ask sends a message and returns what the kernel answers.
 func (q *Queue) ask(kind uint16, attrs []netlink.Attribute) error {
 	body, err := netlink.MarshalAttributes(attrs)
@@ -171,6 +176,11 @@ type VerdictOption func() netlink.Attribute
 // WithMark gives the packet a mark.
 func WithMark(mark uint32) VerdictOption {
 	return func() netlink.Attribute { return Attr32(qMark, mark) }
+}
+
+// WithPriority gives the packet a priority.
+func WithPriority(priority uint32) VerdictOption {
+	return func() netlink.Attribute { return Attr32(qPriority, priority) }
 }
 
 // WithPayload puts other bytes in the packet's place, from its IP header on.

@@ -172,6 +172,14 @@ func PacketMark(mark uint32) Part {
 	}}
 }
 
+// PacketPriority matches the priority of a packet.
+func PacketPriority(priority uint32) Part {
+	return Part{text: fmt.Sprintf("meta priority %d", priority), exprs: []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyPRIORITY, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: native(priority)},
+	}}
+}
+
 // FirstFragment matches an IPv4 packet that is a fragment at offset 0 and not the
 // last: more fragments, and no offset.
 var FirstFragment = Part{text: "ip frag-off & 0x3fff == 0x2000", exprs: []expr.Any{

@@ -139,6 +139,7 @@ var attributes = map[string]string{
 	"per-bucket":      "how many entries there may be for each bucket",
 	"pieces":          "in which fragments it came out: place and size, more to follow, don't fragment",
 	"port":            "the port that packets are sent to",
+	"priority":        "how many packets had which priority later",
 	"protocols":       "those whose invalid packets were logged",
 	"raw":             "how many packets there were just before tracking",
 	"refuses":         "whether an entry was refused for the length of its bucket",

@@ -65,7 +65,7 @@ func (w waiting) accept(h lab.Held, opts ...lab.VerdictOption) []wire.Seen {
 }
 
 // queue asks what a packet, and its connection, that waited in a queue are then.
-var queue = []probe.Probe{
+var queue = append([]probe.Probe{
 	inQueue("attributes", "What does the kernel tell of a packet that waits in a queue, and what of its connection?", queueSource+" (nfqnl_build_packet_message)", func(p *probe.P) {
 		p.Add(queueing)
 		w := listenQueue(p, 10, lab.QueueConntrack)
@@ -196,7 +196,7 @@ var queue = []probe.Probe{
 			p.Must(q.Close())
 		}
 	}, "nf_conntrack_ftp"),
-}
+}, queueMore...)
 
 // inQueue is a probe of the family.
 func inQueue(name, question, source string, run func(*probe.P), needs ...string) probe.Probe {
