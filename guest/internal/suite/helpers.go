@@ -13,7 +13,7 @@ import (
 )
 
 // helpers ask what a connection's helper makes of what is said on it.
-var helpers = slices.Concat(helpersFTP, helpersOther, helpersRare, helpersUser, helpersLife)
+var helpers = slices.Concat(helpersFTP, helpersOther, helpersRare, helpersUser, helpersLife, helpersMore)
 
 // helped is a probe of the family.
 func helped(name, helper, question, source string, run func(*probe.P), needs ...string) probe.Probe {

@@ -200,6 +200,8 @@ var particular = []struct{ row, means string }{
 	{"helpers/pptp/*.entries", "the entries there are then, with their reply direction"},
 	{"devices/veth*/*.inner", "class and entries in the second namespace"},
 	{"helpers/snmp-nat/*.text", "what the message says that came out, in hexadecimal"},
+	{"helpers/log/*.line", "how the line of the kernel's log begins, up to the devices"},
+	{"helpers/pptp-again/*.entries", "the entries there are then, with their reply direction"},
 	{"helpers/user-space/waits.class", "what the kernel says of its connection"},
 	{"netlink/helpers/*.told", "the attributes by which the kernel tells of what it keeps"},
 	{"helpers/ftp-nat/*.text", "what the server reads"},
