@@ -157,6 +157,7 @@ var attributes = map[string]string{
 	"taken":           "which values it takes, which it refuses, and what it reads after writing nothing",
 	"text":            "what the kernel's log says of a full table",
 	"timeout":         "the seconds that entries were given by the last packet",
+	"timestamps":      "how far beyond the receiver's own clock, or the proxy's, what it hears of it is",
 	"to-client":       "what the client hears",
 	"to-server":       "what the server hears",
 	"told":            "the events, with the attributes of each",

@@ -29,6 +29,7 @@ func proxied(proxy lab.Part) []lab.Rule {
 
 // synproxy asks the proxy, and SYN cookies of the box itself.
 var synproxy = []probe.Probe{
+	proxyStamps,
 	behindProxy("handshake", "Who says what when a client connects through a SYN proxy, and what of it is tracked?", synproxySource, func(p *probe.P) {
 		for _, v := range versions {
 			reload(p, append(lab.Classing(""), proxied(lab.SynProxy(1460, 7, true, true))...)...)

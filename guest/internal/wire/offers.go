@@ -48,6 +48,19 @@ func offer(kind byte, value []byte) string {
 // TimestampOf is the sender's timestamp of a TCP segment and the one that it
 // echoes; false if it has none.
 func TimestampOf(s Seen) (value, echo uint32, ok bool) {
+	if all := TimestampsOf(s); len(all) > 0 {
+		return all[0].Value, all[0].Echo, true
+	}
+	return 0, 0, false
+}
+
+// Stamp is a timestamp option of RFC 7323, section 3.
+type Stamp struct{ Value, Echo uint32 }
+
+// TimestampsOf are all timestamps of a TCP segment, up to an option that is
+// damaged. There should be one at most.
+func TimestampsOf(s Seen) []Stamp {
+	var all []Stamp
 	options := tcpOptions(s)
 	for len(options) > 1 && options[0] != 0 {
 		switch {
@@ -55,13 +68,13 @@ func TimestampOf(s Seen) (value, echo uint32, ok bool) {
 			options = options[1:]
 			continue
 		case options[1] < 2 || int(options[1]) > len(options):
-			return 0, 0, false
+			return all
 		case options[0] == 8 && options[1] == 10:
-			return binary.BigEndian.Uint32(options[2:]), binary.BigEndian.Uint32(options[6:]), true
+			all = append(all, Stamp{binary.BigEndian.Uint32(options[2:]), binary.BigEndian.Uint32(options[6:])})
 		}
 		options = options[options[1]:]
 	}
-	return 0, 0, false
+	return all
 }
 
 // WindowOf is the window of a TCP segment as its header carries it.
