@@ -107,7 +107,7 @@ var ctnetlink = slices.Concat([]probe.Probe{
 		counted(p, "all")
 	}),
 	overNetlink("long-list", "A list takes many messages and the table changes meanwhile: is each entry listed that stayed?", "ctnetlink_dump_table in nf_conntrack_netlink.c; selftest conntrack_dump_flush.c", netlinkLongList),
-}, netlinkChanges, netlinkFilters, netlinkExpect)
+}, netlinkChanges, netlinkFilters, netlinkLists, netlinkExpect)
 
 // overNetlink is a probe of the family.
 func overNetlink(name, question, source string, run func(*probe.P), needs ...string) probe.Probe {

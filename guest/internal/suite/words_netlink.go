@@ -44,6 +44,7 @@ var netlinkWords = map[string]string{
 	"netlink in-all":              "the statistics of all CPUs",
 	"netlink unknown-proto":       "a policy for a protocol that there is none of",
 	"netlink long-name":           "a policy whose name is too long",
+	"netlink source-of-none":      "a source that no entry has",
 
 	"events by-default":       "where the setting is the kernel's own",
 	"events setting-0-late":   "with 0, where nobody listened when the connection began",
