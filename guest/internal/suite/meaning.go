@@ -210,5 +210,7 @@ var particular = []struct{ row, means string }{
 	{"nat/x-targets-refused/log.text", "what the kernel's log says of rules that it refuses"},
 	{"x-tables/connlabel*/*.matches", "whether the packet fulfils it"},
 	{"procfs/agrees/*.entries", "how many entries it says there are"},
+	{"procfs/expectations/*.line", "the lines in the file of expectations, without the seconds"},
 	{"netlink/timeout-defaults/*.value", "the seconds that a datagram without an answer is kept then"},
+	{"zones/labels-read/*.value", "the labels that a rule reads, of the packets after"},
 }

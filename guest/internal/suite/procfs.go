@@ -7,6 +7,9 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
@@ -19,6 +22,7 @@ const procSource = "ct_seq_show, ct_cpu_seq_show and nf_conntrack_standalone_ini
 const (
 	procTable = "/proc/thread-self/net/nf_conntrack"
 	procStats = "/proc/thread-self/net/stat/nf_conntrack"
+	procExp   = "/proc/thread-self/net/nf_conntrack_expect"
 )
 
 var procfs = []probe.Probe{
@@ -111,6 +115,42 @@ var procfs = []probe.Probe{
 			p.InChild(func(c *probe.P) { c.Text("child", "line", procLines(c)) })
 		},
 	},
+	{
+		Name:     "procfs/expectations",
+		Question: "How is an expectation written that a helper made, or a rule, and does a namespace's file show those of another?",
+		Source:   "exp_seq_show in nf_conntrack_expect.c",
+		Path:     lab.Forward6,
+		Only:     probe.Initial,
+		Needs:    []string{"nf_conntrack_ftp", "nft_objref"},
+		Run: func(p *probe.P) {
+			p.Text("nothing", "line", expectLines(p))
+			assign(p, "ftp", "tcp", unix.IPPROTO_TCP, 21)
+			f := ftpControl(p, versions[0], firstPort)
+			p.Forth(f.Orig(ACK, portLine(20000)))
+			p.Text("helper", "line", expectLines(p))
+			p.InChild(func(c *probe.P) { c.Text("child", "line", expectLines(c)) })
+			reload(p)
+			expectBy(p, "open", 1, 60*time.Second)
+			p.Forth(tcpFlow().Orig(SYN))
+			p.Text("rule", "line", expectLines(p))
+		},
+	},
+}
+
+// expectLines are the lines of the expectations' file, which begin with the
+// seconds that are left.
+func expectLines(p *probe.P) string {
+	b, err := os.ReadFile(procExp)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "no file"
+	}
+	p.Must(err)
+	var lines []string
+	for line := range strings.Lines(string(b)) {
+		words := strings.Fields(line)
+		lines = append(lines, strings.Join(append([]string{"N"}, words[1:]...), " "))
+	}
+	return listOr("none", lines)
 }
 
 // written records the line of the entry that a packet makes, and its answer

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ctmatrix/ctmatrix/guest/internal/ct"
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
@@ -100,6 +102,32 @@ var zones = []probe.Probe{
 	}, "nf_nat", "nft_chain_nat", "nft_nat"),
 	zoned("marks", "Does a connection keep its mark, for the other direction and for related packets, and which events tell of it?", "nft_ct_set_eval (NFT_CT_MARK) in nft_ct.c; ctnetlink_conntrack_event", zoneMarks),
 	zoned("labels", "Which labels can a connection have, does it keep them, and which events tell of them?", "nft_ct_set_eval (NFT_CT_LABELS) in nft_ct.c; nf_connlabels_replace", zoneLabels),
+	zoned("labels-read", "Has a connection room for labels where rules only read them: what do requests set, and rules find?", "nft_ct_get_init in nft_ct.c; nf_connlabels_get; nf_ct_labels_ext_add", func(p *probe.P) {
+		r := dial(p)
+		ask := func(subject string) {
+			p.Flush()
+			from, to := versions[0].udp()
+			p.Forth(wire.UDP(from, to, "x"))
+			_, err := r.Ask(ct.CtNew, 0, unix.AF_INET, tuple(ctaTupleOrig, unix.IPPROTO_UDP, from, to), raw(ctaLabels, append([]byte{4}, make([]byte, 15)...)...))
+			p.Errno(subject, err)
+			var texts []string
+			for _, e := range p.Entries() {
+				texts = append(texts, bitsIn(e.Label))
+			}
+			p.Text(subject, "label", listOr("none", texts))
+		}
+		ask("no-rule")
+		p.Add(lab.On(lab.FilterInput, lab.Never, lab.CtSet("label", make([]byte, 16))))
+		ask("written-by-rules")
+		reload(p, lab.On(lab.ManglePrerouting)) // the chain that reads
+		readKeys(p, lab.ManglePrerouting, keyNamed(p, "label"))
+		ask("read-by-rules")
+		from, to := versions[0].udp()
+		p.Forth(wire.UDP(from, to, "y"))
+		said, err := p.Box.Rules.Said(lab.ManglePrerouting, keyNamed(p, "label"))
+		p.Must(err)
+		p.Text("read-by-rules", "value", listOr("no answer", said))
+	}),
 }
 
 // zoned is a probe of the family.
