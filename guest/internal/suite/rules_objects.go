@@ -112,6 +112,60 @@ var rulesObjects = []probe.Probe{
 		},
 	},
 	{
+		Name:     "rules/expectation-size-0",
+		Question: "What does `ct expectation set` allow whose size is nothing?",
+		Source:   "nft_ct_expect_obj_init and nft_ct_expect_obj_eval in nft_ct.c",
+		Path:     lab.Forward,
+		Only:     probe.Initial,
+		Needs:    []string{"nft_objref"},
+		Run: func(p *probe.P) {
+			expectBy(p, "open", 0, 60*time.Second)
+			passes(p, "syn", tcpFlow().Orig(SYN))
+			p.Expected("syn")
+			expectedFlow(p, "expected", 20000)
+		},
+	},
+	{
+		Name:     "rules/expectation-helped",
+		Question: "Does `ct expectation set` make an expectation for a connection that has a helper, and may one have a helper that it has made one for?",
+		Source:   "nft_ct_expect_obj_eval and nft_ct_helper_obj_eval in nft_ct.c",
+		Path:     lab.Forward,
+		Only:     probe.Initial,
+		Needs:    []string{"nf_conntrack_ftp", "nft_objref"},
+		Run: func(p *probe.P) {
+			assign(p, "ftp", "tcp", unix.IPPROTO_TCP, 80)
+			expectBy(p, "open", 1, 60*time.Second)
+			p.Forth(tcpFlow().Orig(SYN))
+			p.Expected("helper-first")
+			p.Entry("helper-first", p.Entries())
+			reload(p)
+			expectBy(p, "open", 1, 60*time.Second)
+			p.Must(p.Box.Rules.TryObject(lab.FilterForward, "ftp", lab.HelperObjectKind, helperPolicy("ftp", unix.IPPROTO_TCP)...))
+			p.Add(lab.On(lab.FilterForward, lab.Object(lab.HelperObjectKind, "ftp")))
+			p.Forth(tcpFlow().Orig(SYN))
+			p.Expected("expectation-first")
+			p.Entry("expectation-first", p.Entries())
+		},
+	},
+	{
+		Name:     "rules/expectation-nat",
+		Question: "A client is translated: what does `ct expectation set` expect for it, and does the expected connection reach it?",
+		Source:   "ct_expect_help and nft_ct_nat_follow_master in nft_ct.c; nf_nat_follow_master",
+		Path:     lab.Forward,
+		Only:     probe.Initial,
+		Needs:    []string{"nft_objref", "nf_nat", "nft_chain_nat", "nft_nat"},
+		Run: func(p *probe.P) {
+			p.Add(lab.On(lab.NATPostrouting, lab.Out(lab.FarName), lab.SNAT(translated4)))
+			expectBy(p, "open", 1, 60*time.Second)
+			goes(p, "syn", tcpFlow().Orig(SYN))
+			p.Expected("syn")
+			back := wire.TCP(netip.AddrPortFrom(server, 20000), netip.AddrPortFrom(translated4, 8080))
+			p.Mark()
+			comes(p, "expected", back.Orig(SYN))
+			p.Class("expected")
+		},
+	},
+	{
 		Name:     "rules/events",
 		Question: "Does `ct event set` choose the events of a connection, and does it hold for one that has begun?",
 		Source:   "nft_ct_set_eval (NFT_CT_EVENTMASK) in nft_ct.c; nf_ct_ecache_ext_add",

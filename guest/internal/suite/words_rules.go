@@ -48,6 +48,8 @@ var ruleWords = map[string]string{
 	"rules next-key":                 "the key after the last that this agent knows",
 	"rules both-ways":                "one that reads and writes",
 	"rules write-mark-unloaded":      "writing a register that nothing was loaded into",
+	"rules helper-first":             "a SYN that was given a helper before a rule asked for an expectation",
+	"rules expectation-first":        "a SYN for which a rule asked for an expectation before it was given a helper",
 	"x-tables first":                 "the first packet",
 	"x-tables invalid":               "a RST of no connection",
 	"x-tables untracked":             "a SYN that a rule says not to track",
