@@ -70,5 +70,11 @@ var ruleWords = map[string]string{
 	"x-tables ct-revision-1-flag":    "a flag of revision 2 in revision 1",
 	"x-tables state-unknown":         "a state that there is none of",
 	"x-tables state-0":               "no state",
+	"x-tables replaced":              "replacing the policy, and a datagram after that",
+	"x-tables deleted":               "deleting the policy",
+	"x-tables asked-for":             "asking for the policy that was deleted",
+	"x-tables begun":                 "a datagram of the flow that has the policy, when it is deleted",
+	"x-tables newcomer":              "a datagram of a new flow, when the policy is deleted",
+	"x-tables connmark-shift-32":     "a shift by all bits of a mark",
 	"x-tables connmark-unknown-mode": "a mode of CONNMARK that there is none of",
 }

@@ -5,8 +5,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/ctmatrix/ctmatrix/guest/internal/ct"
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
 	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
@@ -21,6 +23,9 @@ var xtables = slices.Concat(xtablesRefused, []probe.Probe{
 		[]string{"iptable_raw", "xt_conntrack", "xt_state", "xt_CT"}, xtablesMatches),
 	xtables1("ct-target", "What does the CT target do to the first packet of a connection, and to its events?", "xt_ct_target in xt_CT.c", nil,
 		[]string{"iptable_raw", "xt_CT"}, xtablesCT),
+	wearing(policyModule, xtables1("ct-timeout", "What becomes of a timeout policy, and of connections that have it from the CT target, when it is deleted?",
+		"xt_ct_set_timeout in xt_CT.c; cttimeout_del_timeout in nfnetlink_cttimeout.c", nil,
+		[]string{"iptable_raw", "xt_CT", policyModule}, xtablesTimeout)),
 	xtables1("connmark", "What does the CONNMARK target leave in the mark of a connection?", "connmark_tg_shift in xt_connmark.c", withoutCounters,
 		[]string{"iptable_mangle", "xt_connmark"}, xtablesConnmark),
 	xtables1("connbytes", "From which packet on does the connbytes match match, and does it switch accounting on?", "connbytes_mt in xt_connbytes.c", withoutCounters,
@@ -206,6 +211,30 @@ func xtablesCT(p *probe.P) {
 	life("zone-of-reply", lab.XtTargetCT{Zone: 7, Flags: zoneReply, Revision: 2}.Extension())
 	life("event-new", lab.XtTargetCT{Events: eventNew, Revision: 2}.Extension())
 	life("event-destroy", lab.XtTargetCT{Events: eventDestroy, Revision: 2}.Extension())
+}
+
+func xtablesTimeout(p *probe.P) {
+	const name, l3, l4, data = 1, 2, 3, 4
+	r := dial(p)
+	short := func(seconds uint32) []netlink.Attribute {
+		return []netlink.Attribute{text(name, "short"), num16(l3, unix.AF_INET), num8(l4, unix.IPPROTO_UDP), of(data, num32(1, seconds))}
+	}
+	_, err := r.Ask(ct.TimeoutNew, create, unix.AF_INET, short(7)...)
+	p.Must(err)
+	target := lab.XtTargetCT{TimeoutPol: "short", Revision: 2}.Extension()
+	legacy(p, "raw", lab.XtRule{Hook: lab.HookPrerouting, Proto: unix.IPPROTO_UDP, Target: &target})
+	from, to := versions[0].udp()
+	outcome(p, "first", wire.UDP(from, to, "x"))
+	_, err = r.Ask(ct.TimeoutNew, unix.NLM_F_REPLACE, unix.AF_INET, short(70)...)
+	p.Errno("replaced", err)
+	outcome(p, "replaced", wire.UDP(from, to, "x"))
+	_, err = r.Ask(ct.TimeoutDelete, 0, unix.AF_INET, text(name, "short"))
+	p.Errno("deleted", err)
+	_, err = r.Ask(ct.TimeoutGet, 0, unix.AF_INET, text(name, "short"))
+	p.Errno("asked-for", err)
+	outcome(p, "begun", wire.UDP(from, to, "x"))
+	p.Flush()
+	outcome(p, "newcomer", wire.UDP(from, to, "x"))
 }
 
 // xtablesConnmark reads the mark of a connection that began with 0xf0 after each

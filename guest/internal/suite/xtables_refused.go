@@ -42,12 +42,22 @@ var offered = []struct {
 	{"notrack-target", "raw", lab.XtRule{Hook: lab.HookPrerouting, Target: &lab.Extension{Name: "NOTRACK"}}},
 	{"connmark-unknown-mode", "mangle", lab.XtRule{Hook: lab.HookPrerouting,
 		Target: &lab.Extension{Name: "CONNMARK", Revision: 1, Info: lab.Words32(1, 1, 1, 7)}}},
+	{"connmark-shift-31", "mangle", marked(0, 31)},
+	{"connmark-shift-32", "mangle", marked(0, 32)},
+	{"connmark-shift-nowhere", "mangle", marked(2, 1)},
 	{"connmark-in-raw", "raw", lab.XtRule{Hook: lab.HookPrerouting,
 		Target: &lab.Extension{Name: "CONNMARK", Revision: 1, Info: lab.Words32(1, 1, 1, 0)}}},
 }
 
 func matched(m lab.Extension) lab.XtRule {
 	return lab.XtRule{Hook: lab.HookOutput, Matches: []lab.Extension{m}}
+}
+
+// marked sets a mark and shifts it; struct xt_connmark_tginfo2.
+func marked(direction, bits byte) lab.XtRule {
+	return lab.XtRule{Hook: lab.HookPrerouting, Target: &lab.Extension{
+		Name: "CONNMARK", Revision: 2, Info: append(lab.Words32(1, 1, 1), direction, bits, 0, 0),
+	}}
 }
 
 func aimed(proto uint8, t lab.XtTargetCT) lab.XtRule {
