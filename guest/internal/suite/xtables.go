@@ -3,6 +3,7 @@ package suite
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -122,6 +123,9 @@ func legacy(p *probe.P, table string, rules ...lab.XtRule) func() []uint64 {
 	}
 }
 
+// xtablesMatches does not record what ctexpire says of a first packet. The timeout
+// of an entry that is not confirmed is a duration still, which nf_ct_expires
+// compares with the clock: the answer follows from how long the kernel is up.
 func xtablesMatches(p *probe.P) {
 	var matching []lab.XtRule
 	for _, a := range asked {
@@ -131,7 +135,7 @@ func xtablesMatches(p *probe.P) {
 	fulfilled := func(subject string) {
 		var names []string
 		for i, n := range took() {
-			if n > 0 {
+			if n > 0 && !(subject == "first" && strings.HasPrefix(asked[i].name, "ctexpire")) {
 				names = append(names, asked[i].name)
 			}
 		}
