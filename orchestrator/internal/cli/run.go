@@ -258,15 +258,7 @@ func (a *app) report(dir string, b table.Book, elapsed time.Duration, asJSON boo
 	}
 	t := table.New(run.Cells, run.Plan.Probes)
 	t.Book = b
-	summary := render.Summary{Elapsed: elapsed, Dir: dir}
-	for _, c := range run.Cells {
-		switch {
-		case c.Booted():
-			summary.Booted++
-		case len(c.Cached) > 0:
-			summary.Cached++
-		}
-	}
+	summary := summaryOf(run, elapsed)
 	if asJSON {
 		err = render.JSON(a.stdout, t, summary)
 	} else {

@@ -144,13 +144,16 @@ func (pg *page) block(b block) {
 // initial is where a probe without a place runs.
 const initial = "the initial namespace"
 
-// title writes a block's first lines and returns whether its groups must say
-// for themselves where they stand.
+// tagged reports whether the groups of a block must say for themselves where they
+// stand.
+func (b block) tagged() bool {
+	return slices.ContainsFunc(b.groups, func(g group) bool { return !slices.Equal(g.places, b.groups[0].places) })
+}
+
+// title writes a block's first lines and returns whether it is tagged.
 func (pg *page) title(b block) (tagged bool) {
 	first := b.groups[0].places
-	for _, g := range b.groups[1:] {
-		tagged = tagged || !slices.Equal(g.places, first)
-	}
+	tagged = b.tagged()
 	pg.p.blank()
 	if tagged {
 		pg.p.line(span{name, b.base})

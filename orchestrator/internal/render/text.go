@@ -157,9 +157,14 @@ const mostKernels = 12
 
 // kernels writes the columns of the table, oldest first.
 func (r *report) kernels() {
+	g := r.kernelLines()
+	g.write(r.p)
+}
+
+// kernelLines are the columns of the table, or of more than a few the series.
+func (r *report) kernelLines() grid {
 	if len(r.t.Columns) > mostKernels {
-		r.seriesHeads()
-		return
+		return r.seriesLines()
 	}
 	g := grid{}
 	for _, c := range r.t.Columns {
@@ -170,7 +175,7 @@ func (r *report) kernels() {
 		}
 		g.add(span{strong, c.Label}, span{plain, k.Version}, span{plain, k.Release}, span{dim, k.Ref}, state)
 	}
-	g.write(r.p)
+	return g
 }
 
 // remarks are what a reader should know of a column's run: how often it ran, and
@@ -207,27 +212,31 @@ func (r *report) clocks() {
 
 // verdict says in a sentence what a reader who sees no block must know.
 func (r *report) verdict(groups []table.Group, residue table.Residue) {
+	if text := r.verdictText(groups, residue); text != "" {
+		r.p.blank()
+		r.p.para(0, strong, text)
+	}
+}
+
+// verdictText is what verdict says; "" where blocks tell.
+func (r *report) verdictText(groups []table.Group, residue table.Residue) string {
 	if len(groups) > 0 {
-		return
+		return ""
 	}
 	rows := count(len(r.t.Rows), "row")
-	text := ""
 	switch {
 	case len(r.t.Rows) == 0:
-		text = "Nothing was recorded."
+		return "Nothing was recorded."
 	case len(r.t.Columns) == 1 && r.t.Columns[0].Runs > 1 && residue.Empty():
-		text = fmt.Sprintf("One kernel: %s, the same in all %d runs.", rows, r.t.Columns[0].Runs)
+		return fmt.Sprintf("One kernel: %s, the same in all %d runs.", rows, r.t.Columns[0].Runs)
 	case len(r.t.Columns) == 1:
-		text = "One kernel: " + rows + " recorded, and nothing to compare them with."
+		return "One kernel: " + rows + " recorded, and nothing to compare them with."
 	case len(r.t.Edges()) == 0:
-		text = "No two kernels have a variant in common: " + rows + " recorded, nothing compared."
+		return "No two kernels have a variant in common: " + rows + " recorded, nothing compared."
 	case !residue.Empty():
-		text = "Nothing differs in what could be compared."
-	default:
-		text = fmt.Sprintf("Nothing differs: %s, the same on all %d kernels.", rows, len(r.t.Columns))
+		return "Nothing differs in what could be compared."
 	}
-	r.p.blank()
-	r.p.para(0, strong, text)
+	return fmt.Sprintf("Nothing differs: %s, the same on all %d kernels.", rows, len(r.t.Columns))
 }
 
 // residue writes what could not be compared.
@@ -343,28 +352,34 @@ func joinNames(names []string) string {
 // unsupported writes what no kernel supports: nothing differs, and yet the
 // reader may believe it was tested.
 func (r *report) unsupported() {
-	var reasons []string
-	names := map[string][]string{} // by reason
+	for i, u := range r.unsupportedEverywhere() {
+		if i == 0 {
+			r.p.blank()
+		}
+		r.p.para(0, dim, fmt.Sprintf("unsupported everywhere, %s: %s", u.reason, joinNames(u.names)))
+	}
+}
+
+// unsupportedEverywhere are the probes that no kernel supports, by reason.
+func (r *report) unsupportedEverywhere() []unanswered {
+	var out []unanswered
 	for _, p := range r.t.Probes {
 		if len(p.Outcomes) == 0 || slices.ContainsFunc(p.Outcomes, func(v table.Value) bool { return v.Status != table.Unsupported }) {
 			continue
 		}
 		reason := cmp.Or(p.Outcomes[0].Text, noReason)
-		if names[reason] == nil {
-			reasons = append(reasons, reason)
+		at := slices.IndexFunc(out, func(u unanswered) bool { return u.reason == reason })
+		if at < 0 {
+			at = len(out)
+			out = append(out, unanswered{status: string(table.Unsupported), reason: reason})
 		}
-		names[reason] = append(names[reason], p.Name)
+		out[at].names = append(out[at].names, p.Name)
 	}
-	for i, reason := range reasons {
-		if i == 0 {
-			r.p.blank()
-		}
-		r.p.para(0, dim, fmt.Sprintf("unsupported everywhere, %s: %s", reason, joinNames(names[reason])))
-	}
+	return out
 }
 
-// counts writes the last lines.
-func (r *report) counts(s Summary) {
+// countParts sum the table up.
+func (r *report) countParts(s Summary) []string {
 	n := countTable(r.t)
 	parts := []string{count(n.Kernels, "kernel")}
 	if n.Kernels != n.Cells {
@@ -387,8 +402,13 @@ func (r *report) counts(s Summary) {
 	if s.Elapsed > 0 {
 		parts = append(parts, seconds(s.Elapsed))
 	}
+	return parts
+}
+
+// counts writes the last lines.
+func (r *report) counts(s Summary) {
 	r.p.blank()
-	r.p.para(0, strong, strings.Join(parts, " · "))
+	r.p.para(0, strong, strings.Join(r.countParts(s), " · "))
 	if s.Cached > 0 {
 		r.p.line(span{dim, fmt.Sprintf("%s from the cache, %d booted", count(s.Cached, "cell"), s.Booted)})
 	}

@@ -195,9 +195,14 @@ func TimelineChanges(lines []table.Line) (changed, explained int) {
 	return changed, explained
 }
 
-// seriesHeads writes a line for each series of the table: how many kernels it
-// has, and which are its ends.
+// seriesHeads writes a line for each series of the table.
 func (r *report) seriesHeads() {
+	g := r.seriesLines()
+	g.write(r.p)
+}
+
+// seriesLines say of each series how many kernels it has, and which are its ends.
+func (r *report) seriesLines() grid {
 	g := grid{}
 	for at := 0; at < len(r.t.Columns); {
 		next := at + 1
@@ -211,7 +216,7 @@ func (r *report) seriesHeads() {
 		g.add(span{strong, r.seriesName(at)}, span{plain, count(next-at, "kernel")}, span{plain, ends}, r.failures(at, next))
 		at = next
 	}
-	g.write(r.p)
+	return g
 }
 
 // failures tells how the cells of some columns ended, if not well.
