@@ -6,7 +6,7 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 AGENT   := orchestrator/internal/agentbin/bin/ctagent-$(ARCH)
 LDFLAGS := -s -w -X github.com/ctmatrix/ctmatrix/orchestrator/internal/cli.Version=$(VERSION)
 
-.PHONY: run test build agent tools unit real fuzz clean
+.PHONY: run test build agent tools checkers unit real fuzz clean
 
 # 1 says that kernels differ, which is what a run is for.
 run: tools build
@@ -21,7 +21,10 @@ agent:
 tools:
 	@./.ci/tools
 
-test: tools build unit real
+checkers:
+	@./.ci/tools tests
+
+test: checkers build unit real
 
 unit:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
