@@ -68,17 +68,23 @@ the kernels' history, as in the exit status of run:
 
 The change is the newer kernel's, and its text says which rows, from what to what,
 and between which two kernels. It asks for a look and need not be a fault. A note
-that names the commit makes it pass, on every later report too: kernel CI counts
-what fails and then passes, and would take a change that is nowhere FAIL for none.
+that names the commit makes it pass, on every later report too.
 
 junit: a testsuite for each kernel, with a testcase for each probe and one, "run",
-for the kernel's run as a whole. Times are the host's; the virtual clock of a guest
-makes five days of seconds, so that its testcases have none.
+for the kernel's run as a whole. Times are the host's. Testcases have one only where
+the guest had the host's clock: on the virtual one five days pass in seconds.
+
+ktap: a test for each kernel, in it one for each family, in it one for each probe.
+
 kcidb: which kernel it was stands in checkout and build, never in the test's path;
-every row is in misc.rows of its test. --origin begins every id.
+every row is in misc.rows of its test. --origin begins every id. What is the same is
+PASS, not DONE, where there was something to hold it against: dashboards look for
+what failed and then passes, or the other way round.
+
 csv: one header line; what was not recorded stands in parentheses, with the reason.
-A field gets an apostrophe in front where a spreadsheet would compute it: behind
-any spaces it begins with =, +, -, @, a tab or the end of a line.
+A field gets an apostrophe in front where a spreadsheet would compute it: behind any
+spaces it begins with =, +, -, @, a tab or the end of a line.
+
 markdown: what nothing explains comes first; what does not fit is left out by whole
 blocks, and the last line says how many.
 
