@@ -3,9 +3,13 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
 )
@@ -38,5 +42,29 @@ func TestReportOfRepetitions(t *testing.T) {
 				t.Errorf("exit status %d, want %d and %q in\n%s", status, c.status, c.says, &out)
 			}
 		})
+	}
+}
+
+// TestRealReport holds what report tells of a stored run to what run said when it
+// made it.
+func TestRealReport(t *testing.T) {
+	if os.Getenv("CTMATRIX_REAL_TESTS") == "" {
+		t.Skip("boots real kernels: run `make test`")
+	}
+	t.Chdir(t.TempDir())
+	args := []string{"--kernel", "debian:5.10", "--kernel", "debian:7.3", "--probe", "limits"}
+	for format, run := range map[string][]string{"text": {"run"}, "json": {"run", "--json"}} {
+		var said, told, stderr bytes.Buffer
+		if status := Main(t.Context(), append(run, args...), &said, &stderr); status != ExitChanged {
+			t.Fatalf("exit status %d\n%s%s", status, &said, &stderr)
+		}
+		if status := Main(t.Context(), []string{"report", "--format", format}, &told, &stderr); status != ExitSame {
+			t.Fatalf("exit status %d\n%s", status, &stderr)
+		}
+		// The one counts until the table is made, the other until the last cell.
+		elapsed := regexp.MustCompile(`("elapsed_s": |· )[0-9.]+( s)?`)
+		if diff := cmp.Diff(elapsed.ReplaceAllString(said.String(), ""), elapsed.ReplaceAllString(told.String(), "")); diff != "" {
+			t.Errorf("%s (-run +report):\n%s", format, diff)
+		}
 	}
 }

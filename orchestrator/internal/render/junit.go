@@ -104,13 +104,15 @@ func (j *judge) suite(column int, names namer) junitSuite {
 			elapsed[p.Name] = p.Elapsed
 		}
 	}
-	s.add(junitCase{Name: "run", Class: label}, j.cell(column))
+	// One name space for all of the file: GitLab tells cases apart by class and name.
+	named := func(class, name string) junitCase {
+		key := class + "\n"
+		return junitCase{Class: class, Name: strings.TrimPrefix(names.name(key+name), key)}
+	}
+	s.add(named(label, "run"), j.cell(column))
 	for _, p := range j.t.Probes {
 		family, rest := splitProbe(p.Name)
-		tc := junitCase{Class: label + "." + observe.Escape(family)}
-		// One name space for all of the file: GitLab tells cases apart by both.
-		key := tc.Class + "\n"
-		tc.Name = strings.TrimPrefix(names.name(key+observe.Escape(rest)), key)
+		tc := named(label+"."+observe.Escape(family), observe.Escape(rest))
 		if d := elapsed[p.Name]; d > 0 {
 			tc.Time = plainSeconds(d)
 		}

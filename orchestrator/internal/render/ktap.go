@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -83,7 +84,8 @@ func (t *tap) result(ok bool, name, directive string) {
 	if !strings.HasPrefix(directive, "SKIP") {
 		t.ran++
 	}
-	text := fmt.Sprintf("%s %d %s", word, t.count, strings.ReplaceAll(observe.Escape(name), "#", "_"))
+	name = strings.TrimSpace(strings.ReplaceAll(observe.Escape(name), "#", "_"))
+	text := fmt.Sprintf("%s %d %s", word, t.count, cmp.Or(name, "_"))
 	if directive != "" {
 		text += " # " + directive
 	}

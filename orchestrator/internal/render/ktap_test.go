@@ -154,7 +154,7 @@ func TestKTAP(t *testing.T) {
 			if observe.Escape(l) != l {
 				t.Errorf("line that a terminal may act on: %q", l)
 			}
-			if n := len([]rune(l)); n > 5*mostText {
+			if n := len([]rune(l)); n > 5*mostWords {
 				t.Errorf("line of %d characters", n)
 			}
 		}

@@ -37,7 +37,7 @@ func Markdown(w io.Writer, t *table.Table, s Summary, limit int) error {
 	head := m.head(open, explained, residue, s)
 	m.begin("Kernels")
 	m.kernelTable()
-	m.begin("Nothing explains")
+	m.begin("Unexplained")
 	for _, b := range blocks(m.items(open)) {
 		m.add(m.block(b))
 	}
@@ -297,7 +297,4 @@ func (m *markdown) uncompared(residue table.Residue) {
 }
 
 // mdNames lists probes and rows.
-func mdNames(names []string) string { return mdCodeOf(clip(joinNames(names), mostNames)) }
-
-// mostNames is how many characters a list of names may have.
-const mostNames = 4000
+func mdNames(names []string) string { return mdCodeOf(clip(joinNames(names), mostWords)) }

@@ -29,9 +29,9 @@ func rendered(t *testing.T, text string) string {
 }
 
 var (
-	htmlTag  = regexp.MustCompile(`</?[a-zA-Z][^>]*>`)
-	htmlCode = regexp.MustCompile(`(?s)<code>.*?</code>`)
-	namesTold    = regexp.MustCompile(`[@#][A-Za-z0-9]`)
+	htmlTag   = regexp.MustCompile(`</?[a-zA-Z][^>]*>`)
+	htmlCode  = regexp.MustCompile(`(?s)<code>.*?</code>`)
+	namesTold = regexp.MustCompile(`[@#][A-Za-z0-9]`)
 )
 
 // ours are the tags that Markdown writes or its markup becomes.

@@ -63,5 +63,5 @@ func mdText(text string) string {
 
 // mdHTML is a text inside an element of HTML.
 func mdHTML(text string) string {
-	return strings.NewReplacer("@", "@"+noBreak, "#", "#"+noBreak).Replace(html.EscapeString(clip(text, mostText)))
+	return strings.NewReplacer("@", "@"+noBreak, "#", "#"+noBreak).Replace(html.EscapeString(clip(text, mostWords)))
 }

@@ -1,7 +1,10 @@
 package render
 
 import (
+	"bytes"
+	"encoding/csv"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,7 +143,7 @@ func attack(t *testing.T) *sample {
 		p := s.cells[2].Probes[i].Name
 		s.outcome(p, []observe.Outcome{observe.Broken, observe.Unsupported, observe.Crashed, observe.Missing}[i%4], reason+injections[16+i], 2)
 	}
-	for _, name := range []string{"a", "@b/<c>", "x\n  ok 1 fake/y # SKIP", "table-full/|`", "table-full/|`\x00", "table-full/|`\\x00", "-/=1"} {
+	for _, name := range []string{"a", "@b/<c>", "x\n  ok 1 fake/y # SKIP", "table-full/|`", "table-full/|`\x00", "table-full/|`\\x00", "-/=1", "/", "", " / "} {
 		s.cells[0].Probes = append(s.cells[0].Probes, results.Probe{Name: name, Outcome: observe.Broken, Reason: "<i>@all"})
 		s.cells[1].Probes = append(s.cells[1].Probes, results.Probe{Name: name, Outcome: observe.Unsupported, Reason: "#1\n</skipped>"})
 	}
@@ -150,4 +153,36 @@ func attack(t *testing.T) *sample {
 	c.Variant, c.Guest.QEMU, c.Warnings = "default", "7<2>\x1b", []string{"| @all"}
 	c.Outcome, c.Reason, c.Console = results.CellCrashed, "</error>`|@all", []string{"\x1b[31m<panic>", "|`@all", ""}
 	return s
+}
+
+// Whatever a guest says, each export is of its format.
+func FuzzExports(f *testing.F) {
+	for i, text := range injections {
+		f.Add(text, injections[len(injections)-1-i], i%2 == 0)
+	}
+	f.Fuzz(func(t *testing.T, value, reason string, crash bool) {
+		s := &sample{t: t}
+		for _, name := range []string{"a/b/c.d", "a/b@child/c.d", "e/f/g.h"} {
+			s.rows = append(s.rows, observe.Row{Name: name, Kind: observe.Text, Value: "1"})
+		}
+		for _, version := range []string{"6.1.192-2", "6.12.117-1"} {
+			s.cells = append(s.cells, results.CellRows{Cell: s.cell(version), Rows: slices.Clone(s.rows)})
+		}
+		s.set("a/b/c.d", value, 1)
+		s.outcome("e/f", observe.Broken, reason, 1)
+		s.cells[1].Kernel.Label = reason
+		if crash {
+			s.cells[1].Outcome, s.cells[1].Reason, s.cells[1].Console = results.CellCrashed, value, []string{reason}
+		}
+		tab := s.table()
+		if err := checkJUnit(export(t, exports[1].write, tab)); err != nil {
+			t.Error(err)
+		}
+		if _, err := readKTAP(string(export(t, KTAP, tab))); err != nil {
+			t.Error(err)
+		}
+		if lines, err := csv.NewReader(bytes.NewReader(export(t, CSV, tab))).ReadAll(); err != nil || len(lines) != 4 {
+			t.Errorf("%d lines: %v", len(lines), err)
+		}
+	})
 }

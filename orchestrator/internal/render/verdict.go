@@ -98,8 +98,9 @@ func newJudge(t *table.Table) *judge {
 // Bounds on what one verdict says. Values have thousands of bytes at most, and a
 // probe hundreds of rows; all of them are in the run directory.
 const (
-	mostText  = 400 // characters of a text
-	mostSteps = 100 // rows
+	mostText  = 400  // characters of a text
+	mostWords = 4000 // of notes together, or of a list of names
+	mostSteps = 100  // rows
 )
 
 // probe judges one probe on one kernel.
@@ -191,7 +192,7 @@ func (j *judge) changes(v *verdict, steps []step) {
 	}
 	for _, s := range steps {
 		if len(s.boundary.Notes) > 0 && len(v.notes) < mostSteps {
-			v.notes = append(v.notes, stepText(s)+": "+clip(reasons(&j.t.Book, s.boundary.Notes), mostText))
+			v.notes = append(v.notes, stepText(s)+": "+clip(reasons(&j.t.Book, s.boundary.Notes), mostWords))
 		}
 	}
 }
@@ -224,16 +225,18 @@ func clip(text string, most int) string {
 		return text
 	}
 	cut := string([]rune(text)[:most])
-	return cut + fmt.Sprintf("… %d more characters", n-most)
+	return cut + "… " + count(n-most, "more character")
 }
 
-// family is the part of a probe's name before the first slash; rest is the other.
+// splitProbe splits a probe's name at its first slash. One without a slash, which
+// only a run directory from elsewhere can have, is a family of its own. Neither part
+// is empty.
 func splitProbe(name string) (family, rest string) {
 	family, rest, ok := strings.Cut(name, "/")
 	if !ok {
-		return name, name
+		rest = name
 	}
-	return family, rest
+	return cmp.Or(family, "_"), cmp.Or(rest, "_")
 }
 
 // namer makes names unique, in the order in which they are asked for.
