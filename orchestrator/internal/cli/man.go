@@ -24,6 +24,7 @@ into section 7. Pages carry today's date, or that of SOURCE_DATE_EPOCH.`,
 			}
 			root := cmd.Root()
 			root.DisableAutoGenTag = true
+			setOff(root)
 			if err := writeMan(root, args[0], "1"); err != nil {
 				return err
 			}
@@ -41,7 +42,6 @@ into section 7. Pages carry today's date, or that of SOURCE_DATE_EPOCH.`,
 
 // writeMan writes the pages of a command and of what is below it.
 func writeMan(cmd *cobra.Command, dir, section string) error {
-	setOff(cmd)
 	err := doc.GenManTreeFromOpts(cmd, doc.GenManTreeOptions{
 		Header: &doc.GenManHeader{Section: section, Source: "ctmatrix " + Version, Manual: "ctmatrix"},
 		Path:   dir, CommandSeparator: "-",

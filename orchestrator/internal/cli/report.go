@@ -187,7 +187,8 @@ func summaryOf(run *results.Run, elapsed time.Duration) render.Summary {
 	return s
 }
 
-// writeReport writes a report in one go: one that fails leaves a file as it was.
+// writeReport writes a report in one go: one that cannot be made leaves a file as
+// it was.
 func (a *app) writeReport(f reportFormat, s told, output string) error {
 	var buf bytes.Buffer
 	if err := f.write(&buf, s); err != nil {

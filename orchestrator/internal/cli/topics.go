@@ -36,7 +36,8 @@ command takes one:
   debian:trixie               what that suite ships
   dir:PATH                    a vmlinuz and its modules in a directory
   tree:PATH                   a kernel's build tree after make, or make O='s
-  host:, host:RELEASE         the running kernel, or another that is installed
+  host:                       the running kernel
+  host:6.1.0-56-amd64         another that is installed, by its release
 
 Behind a ref of Debian's may stand ?flavour=cloud, generic or rt (default cloud), and
 ?arch=. A shell takes * and ? for its own: write such refs in quotes.
@@ -54,12 +55,13 @@ const notesTopic = `A note says why rows differ, and since which kernels, branch
       link: https://example.org/why
       expires: 2027-06-30
 
-  rows     patterns of rows, probes or families; * stands for any part of a name
+  rows     patterns of rows, probes or families; * stands for what is between slashes
   since    the release from which a branch has it: the mainline's, and that of each
            stable series it was backported to
   reason   one line
-  commit   the upstream commit, by id or title; or link, an address; or both
-  expires  the last day on which it explains anything; optional
+  commit   the upstream commit, by id or title; optional, as are the next two
+  link     where more is said
+  expires  the last day on which it explains anything
 
 It explains a difference between any two kernels of which one has the change and the
 other has not, and never one on the same kernel. Files of notes are named by notes:
