@@ -22,7 +22,7 @@ tools:
 	@./.ci/tools
 
 checkers:
-	@./.ci/tools tests
+	@./.ci/tools xmllint
 
 test: checkers build unit real
 

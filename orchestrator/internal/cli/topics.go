@@ -21,9 +21,12 @@ const exitStatusTopic = `  0   nothing differs, or notes explain all that does
   2   ctmatrix or a kernel's run failed: something could not be compared
   64  wrong usage; one line says which, and how to mend it
 
-So of run, diff, timeline, bisect and stability. A failure weighs more than a
-change, since more changes may hide behind it. report ends with 0 whatever the run
-found: it tells, and does not judge.`
+So of run, diff and timeline. A failure weighs more than a change, since more changes
+may hide behind it. Others differ:
+
+  bisect     1 where it found a change, explained or not, 2 where it could not decide
+  stability  1 where values differ on the same kernel
+  report     0 whatever the run found: it tells, and does not judge`
 
 const refsTopic = `A kernel is named by a ref, with --kernel, in kernels: of matrix.yaml, or where a
 command takes one:

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
@@ -110,11 +109,11 @@ func (m *markdown) head(open, explained []table.Group, residue table.Residue, s 
 		}
 		return n
 	}
-	title := m.verdictText(slices.Concat(open, explained), residue)
+	title := m.verdictText(residue)
 	switch {
 	case len(open) > 0:
 		title = count(rows(open), "change") + " that nothing explains"
-	case title == "":
+	case len(explained) > 0:
 		title = count(rows(explained), "change") + ", all explained"
 	}
 	if !residue.Empty() && len(m.t.Columns) > 0 {

@@ -212,17 +212,15 @@ func (r *report) clocks() {
 
 // verdict says in a sentence what a reader who sees no block must know.
 func (r *report) verdict(groups []table.Group, residue table.Residue) {
-	if text := r.verdictText(groups, residue); text != "" {
-		r.p.blank()
-		r.p.para(0, strong, text)
+	if len(groups) > 0 {
+		return
 	}
+	r.p.blank()
+	r.p.para(0, strong, r.verdictText(residue))
 }
 
-// verdictText is what verdict says; "" where blocks tell.
-func (r *report) verdictText(groups []table.Group, residue table.Residue) string {
-	if len(groups) > 0 {
-		return ""
-	}
+// verdictText says what there is to say where nothing differs.
+func (r *report) verdictText(residue table.Residue) string {
 	rows := count(len(r.t.Rows), "row")
 	switch {
 	case len(r.t.Rows) == 0:
@@ -407,8 +405,9 @@ func (r *report) countParts(s Summary) []string {
 
 // counts writes the last lines.
 func (r *report) counts(s Summary) {
+	parts := r.countParts(s)
 	r.p.blank()
-	r.p.para(0, strong, strings.Join(r.countParts(s), " · "))
+	r.p.para(0, strong, strings.Join(parts, " · "))
 	if s.Cached > 0 {
 		r.p.line(span{dim, fmt.Sprintf("%s from the cache, %d booted", count(s.Cached, "cell"), s.Booted)})
 	}
