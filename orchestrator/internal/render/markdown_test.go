@@ -93,7 +93,7 @@ func TestMarkdownFits(t *testing.T) {
 
 // mdCell is one piece of code that says what went in, whatever that is.
 func FuzzMarkdownCell(f *testing.F) {
-	for _, s := range injections {
+	for _, s := range mischief {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -115,7 +115,7 @@ func htmlText(text string) string {
 
 // mdText is a paragraph that says what went in, but for the spaces of no width.
 func FuzzMarkdownText(f *testing.F) {
-	for _, s := range injections {
+	for _, s := range mischief {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

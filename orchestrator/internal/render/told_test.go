@@ -33,7 +33,7 @@ var exports = []struct {
 
 // told are the tables that every export is held to.
 var told = map[string]func(*testing.T) *table.Table{
-	"four":        func(t *testing.T) *table.Table { return noted(t, measured(four(t))) },
+	"four":        func(t *testing.T) *table.Table { return annotated(t, measured(four(t))) },
 	"failed":      func(t *testing.T) *table.Table { return failed(t).table() },
 	"repetitions": func(t *testing.T) *table.Table { return repetitions(t).table() },
 	"chances":     func(t *testing.T) *table.Table { return chances(t).table() },
@@ -44,9 +44,9 @@ var told = map[string]func(*testing.T) *table.Table{
 	"none":        func(t *testing.T) *table.Table { return newSample(t).table() },
 }
 
-// shown are those that are kept as golden files, by export: the others add bulk
+// keptAs are those that are kept as golden files, by export: the others add bulk
 // alone.
-var shown = map[string][]string{
+var keptAs = map[string][]string{
 	"md":         {"four", "failed", "repetitions", "chances", "many", "attack", "none"},
 	"junit.xml":  {"four", "failed", "attack", "none"},
 	"ktap":       {"four", "failed", "repetitions", "attack", "none"},
@@ -56,7 +56,7 @@ var shown = map[string][]string{
 
 func TestExports(t *testing.T) {
 	for _, e := range exports {
-		for _, name := range shown[e.ext] {
+		for _, name := range keptAs[e.ext] {
 			golden(t, "told."+name+"."+e.ext, export(t, e.write, told[name](t)))
 		}
 	}
@@ -100,8 +100,8 @@ func measured(s *sample) *sample {
 	return s
 }
 
-// noted explains one of the changes of four, and half of another.
-func noted(t *testing.T, s *sample) *table.Table {
+// annotated explains one of the changes of four, and half of another.
+func annotated(t *testing.T, s *sample) *table.Table {
 	list, err := notes.Read("notes.yaml", strings.NewReader(`notes:
   - rows: [table-full/syn*/syn.*]
     since: {mainline: "6.2"}
@@ -123,8 +123,8 @@ func noted(t *testing.T, s *sample) *table.Table {
 	return tab
 }
 
-// injections are texts that mean something to one of the formats.
-var injections = []string{
+// mischief are texts that mean something to one of the formats.
+var mischief = []string{
 	"=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1", `a,"b"`, "a\r\nb,c",
 	"</failure></testcase><script>alert(1)</script>", "]]>", "<!--", "&amp;&lt;&#0;", "\x00\x01\x0b\x0c\ufffe\uffff\x7f\u0085",
 	"| a | b |", "`", "``` x ``", "`` ` ``", "\\", `\|`, "|", "@root #1 GH-1", "<img src=x onerror=alert(1)>", "<b>",
@@ -136,12 +136,12 @@ var injections = []string{
 // attack puts an injection wherever a run directory has text.
 func attack(t *testing.T) *sample {
 	s := newSample(t, "6.1.192-2", "6.12.117-1", "7.3.4-1")
-	for i, text := range injections {
+	for i, text := range mischief {
 		s.cells[1].Rows[i].Value = text
 	}
-	for i, reason := range injections[:8] {
+	for i, reason := range mischief[:8] {
 		p := s.cells[2].Probes[i].Name
-		s.outcome(p, []observe.Outcome{observe.Broken, observe.Unsupported, observe.Crashed, observe.Missing}[i%4], reason+injections[16+i], 2)
+		s.outcome(p, []observe.Outcome{observe.Broken, observe.Unsupported, observe.Crashed, observe.Missing}[i%4], reason+mischief[16+i], 2)
 	}
 	for _, name := range []string{"a", "@b/<c>", "x\n  ok 1 fake/y # SKIP", "table-full/|`", "table-full/|`\x00", "table-full/|`\\x00", "-/=1", "/", "", " / "} {
 		s.cells[0].Probes = append(s.cells[0].Probes, results.Probe{Name: name, Outcome: observe.Broken, Reason: "<i>@all"})
@@ -157,8 +157,8 @@ func attack(t *testing.T) *sample {
 
 // Whatever a guest says, each export is of its format.
 func FuzzExports(f *testing.F) {
-	for i, text := range injections {
-		f.Add(text, injections[len(injections)-1-i], i%2 == 0)
+	for i, text := range mischief {
+		f.Add(text, mischief[len(mischief)-1-i], i%2 == 0)
 	}
 	f.Fuzz(func(t *testing.T, value, reason string, crash bool) {
 		s := &sample{t: t}
