@@ -127,10 +127,13 @@ func (t *Table) skipped(e Edge, columns []int) []int {
 }
 
 // Groups are the changes, those of a probe that look alike together, by probe.
-func (t *Table) Groups() []Group {
+func (t *Table) Groups() []Group { return t.GroupsOf(t.Changes()) }
+
+// GroupsOf is Groups of some changes of the table.
+func (t *Table) GroupsOf(changes []Change) []Group {
 	var out []Group
 	index := map[string]int{}
-	for _, c := range t.Changes() {
+	for _, c := range changes {
 		g := Group{Probe: c.Row.Probe, Boundaries: c.Boundaries, Runs: t.runs(c)}
 		key := fmt.Sprint(g.Probe, c.Whole(), g.Boundaries, g.Runs)
 		at, ok := index[key]

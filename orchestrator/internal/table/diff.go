@@ -73,7 +73,7 @@ type Uncompared struct {
 // differs is held against the notes of b.
 func Diff(a, b *Table) *Difference {
 	d := &Difference{A: a, B: b, Book: b.Book}
-	d.match()
+	d.match(true)
 	for i, p := range d.Pairs {
 		if a.Columns[p.A].Outcome != results.CellOK || b.Columns[p.B].Outcome != results.CellOK {
 			d.Cells = append(d.Cells, i)
@@ -99,7 +99,9 @@ func (d *Difference) Changes() int { return len(d.Rows) + len(d.Vanished) + len(
 // compared.
 func (d *Difference) Failed() bool { return len(d.Cells)+len(d.Residue) > 0 }
 
-func (d *Difference) match() {
+// match pairs columns; with choice also those that are the only ones, whatever
+// they are.
+func (d *Difference) match(choice bool) {
 	usedA, usedB := make([]bool, len(d.A.Columns)), make([]bool, len(d.B.Columns))
 	try := func(by Match, key func(Column) string) {
 		for j, b := range d.B.Columns {
@@ -114,7 +116,7 @@ func (d *Difference) match() {
 	try(ByVersion, func(c Column) string { return buildKey(c.Cell) + " " + version(c.Kernel) })
 	try(ByRef, func(c Column) string { return buildKey(c.Cell) + " " + c.Kernel.Ref })
 	try(BySeries, func(c Column) string { return seriesKey(c.Cell) })
-	if len(d.A.Columns) == 1 && len(d.B.Columns) == 1 {
+	if choice && len(d.A.Columns) == 1 && len(d.B.Columns) == 1 {
 		try(ByChoice, func(Column) string { return "" })
 	}
 	slices.SortFunc(d.Pairs, func(x, y Pair) int { return cmp.Compare(x.B, y.B) })
