@@ -26,12 +26,7 @@ func DiffText(w io.Writer, d *table.Difference, o Options) error {
 	}
 	df := &difference{page: newPage(o, append(slices.Clone(d.B.Heads), d.A.Heads...), probes), d: d}
 	df.kernels()
-	open, explained := df.items()
-	df.blocks(open)
-	if len(explained) > 0 {
-		df.heading(explainedTitle)
-		df.blocks(explained)
-	}
+	df.differences()
 	df.verdict()
 	df.lists()
 	df.residue()
@@ -39,6 +34,16 @@ func DiffText(w io.Writer, d *table.Difference, o Options) error {
 	df.counts()
 	_, err := w.Write(df.p.buf.Bytes())
 	return err
+}
+
+// differences writes what differs, what notes explain apart.
+func (df *difference) differences() {
+	open, explained := df.items()
+	df.blocks(open)
+	if len(explained) > 0 {
+		df.heading(explainedTitle)
+		df.blocks(explained)
+	}
 }
 
 // pairLabel names a pair: by one label where both sides have the same.
@@ -61,6 +66,17 @@ func pairSides(d *table.Difference, pair int) (a, b string) {
 }
 
 func (df *difference) kernels() {
+	df.pairs()
+	if len(df.d.OnlyA) > 0 {
+		df.p.para(0, dim, "only before: "+strings.Join(labelsOf(df.d.A, df.d.OnlyA), ", "))
+	}
+	if len(df.d.OnlyB) > 0 {
+		df.p.para(0, dim, "only after: "+strings.Join(labelsOf(df.d.B, df.d.OnlyB), ", "))
+	}
+}
+
+// pairs writes a line for each pair.
+func (df *difference) pairs() {
 	g := grid{}
 	for i, p := range df.d.Pairs {
 		x, y := df.d.A.Columns[p.A].Kernel.Version, df.d.B.Columns[p.B].Kernel.Version
@@ -80,12 +96,6 @@ func (df *difference) kernels() {
 		g.add(span{strong, pairLabel(df.d, i)}, span{plain, x}, span{dim, strings.Join(notes, "; ")})
 	}
 	g.write(df.p)
-	if len(df.d.OnlyA) > 0 {
-		df.p.para(0, dim, "only before: "+strings.Join(labelsOf(df.d.A, df.d.OnlyA), ", "))
-	}
-	if len(df.d.OnlyB) > 0 {
-		df.p.para(0, dim, "only after: "+strings.Join(labelsOf(df.d.B, df.d.OnlyB), ", "))
-	}
 }
 
 // clocksReason is why a probe is not compared in a pair whose clocks differ.
@@ -181,22 +191,20 @@ func (df *difference) verdict() {
 
 // lists writes what only one side has.
 func (df *difference) lists() {
-	for _, l := range []struct {
-		title string
-		style style
-		names []string
-	}{
-		{"vanished", boundary, df.d.Vanished},
-		{"new", boundary, df.d.New},
-		{"probes only before", dim, df.d.ProbesA},
-		{"probes only after", dim, df.d.ProbesB},
-	} {
-		if len(l.names) > 0 {
-			df.p.blank()
-			df.p.line(span{l.style, l.title})
-			df.p.para(2, plain, joinNames(l.names))
-		}
+	df.names(boundary, "vanished", df.d.Vanished)
+	df.names(boundary, "new", df.d.New)
+	df.names(dim, "probes only before", df.d.ProbesA)
+	df.names(dim, "probes only after", df.d.ProbesB)
+}
+
+// names writes a list under a title, unless there is none.
+func (pg *page) names(s style, title string, names []string) {
+	if len(names) == 0 {
+		return
 	}
+	pg.p.blank()
+	pg.p.line(span{s, title})
+	pg.p.para(2, plain, joinNames(names))
 }
 
 func (df *difference) residue() {

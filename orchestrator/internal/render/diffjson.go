@@ -68,7 +68,9 @@ type DiffGap struct {
 }
 
 // DiffJSON writes the same as DiffText for a program: one DiffReport.
-func DiffJSON(w io.Writer, d *table.Difference) error {
+func DiffJSON(w io.Writer, d *table.Difference) error { return encode(w, diffReport(d)) }
+
+func diffReport(d *table.Difference) DiffReport {
 	rep := DiffReport{
 		Schema: ReportSchema, Pairs: []DiffPair{},
 		OnlyBefore: list(labelsOf(d.A, d.OnlyA)), OnlyAfter: list(labelsOf(d.B, d.OnlyB)),
@@ -110,7 +112,7 @@ func DiffJSON(w io.Writer, d *table.Difference) error {
 		}
 		rep.Residue = append(rep.Residue, gap)
 	}
-	return encode(w, rep)
+	return rep
 }
 
 func sideOf(c table.Column) DiffSide {

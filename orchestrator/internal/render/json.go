@@ -140,6 +140,10 @@ type Counts struct {
 
 // JSON writes the same as Text for a program: one Report.
 func JSON(w io.Writer, t *table.Table, s Summary) error {
+	return encode(w, reportOf(t, s))
+}
+
+func reportOf(t *table.Table, s Summary) Report {
 	rep := Report{
 		Schema: ReportSchema, Columns: []Column{}, Changes: []Change{}, Unstable: []Unstable{},
 		Chance: []Chance{}, Residue: []Gap{}, Stale: staleOf(&t.Book, t.Stale()),
@@ -159,7 +163,7 @@ func JSON(w io.Writer, t *table.Table, s Summary) error {
 		rep.Chance = append(rep.Chance, chanceOf(t, c))
 	}
 	rep.Residue = gapsOf(t)
-	return encode(w, rep)
+	return rep
 }
 
 func encode(w io.Writer, v any) error {
