@@ -48,7 +48,7 @@ const (
 // shapes are all keys that may stand in the file, and in the mappings in it.
 var shapes = map[string]map[string]shape{
 	"": {
-		"kernels": texts, "probes": texts, "variants": mappings, "guest": mapping, "jobs": size, notesKey: texts,
+		"kernels": texts, "probes": texts, "variants": mappings, "guest": mapping, "jobs": size, notesKey: texts, baselineKey: text,
 		"mirror": text, "security_mirror": text, "suites": texts, "keyring": text, "allow_unverified": truth,
 	},
 	"guest":    {"memory": size, "cpus": number, "machine": text, "accel": text, "clock": text},

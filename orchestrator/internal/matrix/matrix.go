@@ -26,6 +26,10 @@ type Config struct {
 	Guest    Guest     `mapstructure:"guest"`
 	Jobs     string    `mapstructure:"jobs"`  // guests at a time: "auto" or a number
 	Notes    []string  `mapstructure:"notes"` // files of what explains changes
+	// Baseline is the directory of what was blessed, and "" for none. Where nobody
+	// named it, it need not be there.
+	Baseline      string `mapstructure:"baseline"`
+	BaselineNamed bool   `mapstructure:"-"`
 
 	Mirror          string   `mapstructure:"mirror"`          // Debian archive; the host's own if empty
 	SecurityMirror  string   `mapstructure:"security_mirror"` // beside mirror if empty
@@ -59,6 +63,9 @@ const DefaultVariant = "default"
 // DefaultFile is read when no other is named, if it is there.
 const DefaultFile = "matrix.yaml"
 
+// DefaultBaseline is where a baseline is where no other place is named.
+const DefaultBaseline = "baseline"
+
 // separator keeps viper from taking the dot in a key apart.
 const separator = "::"
 
@@ -78,6 +85,7 @@ var settings = []struct {
 	{"guest::clock", "virtual"},
 	{"jobs", "auto"},
 	{notesKey, []string{}},
+	{baselineKey, DefaultBaseline},
 	{"mirror", ""},
 	{"security_mirror", ""},
 	{"suites", []string{}},
@@ -124,11 +132,14 @@ func Load(file string, overrides map[string]Override) (*Config, error) {
 		return nil, from.blame(err)
 	}
 	if from.wrote(v, notesKey) {
-		for i, name := range c.Notes {
-			if !filepath.IsAbs(name) {
-				c.Notes[i] = filepath.Join(filepath.Dir(from.file), name)
-			}
+		for i := range c.Notes {
+			c.Notes[i] = from.beside(c.Notes[i])
 		}
+	}
+	_, flag := overrides[baselineKey]
+	c.BaselineNamed = flag || os.Getenv(variableOf(baselineKey)) != "" || v.InConfig(baselineKey)
+	if from.wrote(v, baselineKey) && c.Baseline != "" {
+		c.Baseline = from.beside(c.Baseline)
 	}
 	return &c, nil
 }
@@ -166,6 +177,14 @@ func (o *origin) readFile(v *viper.Viper) error {
 	return nil
 }
 
+// beside is a path that stands in the file, which is relative to where that is.
+func (o *origin) beside(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(o.file), path)
+}
+
 // wrote reports whether it is the file that a setting comes from.
 func (o *origin) wrote(v *viper.Viper, key string) bool {
 	_, flag := o.overrides[key]
@@ -201,6 +220,7 @@ const (
 	envPrefix   = "ctmatrix"
 	variantsKey = "variants"
 	notesKey    = "notes"
+	baselineKey = "baseline"
 	guestKey    = "guest"
 	keyBytes    = "abcdefghijklmnopqrstuvwxyz_." // in a key, without the index
 )

@@ -62,9 +62,42 @@ jobs: 3
 		Variants: []Variant{{Name: "default"}},
 		Guest:    Guest{Memory: "1G", CPUs: 1, Machine: "auto", Accel: "auto", Clock: "virtual"},
 		Jobs:     "3", Mirror: "http://flag.example/debian", Suites: []string{}, Notes: []string{},
+		Baseline: DefaultBaseline,
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+// A baseline lies beside the file that names it, else where the program runs, and
+// need not be there unless it was named.
+func TestBaseline(t *testing.T) {
+	file := write(t, `baseline: blessed`)
+	none := write(t, `baseline: ""`)
+	silent := write(t, `jobs: 2`)
+	flag := map[string]Override{"baseline": {"flagged", "--baseline"}}
+	for name, c := range map[string]struct {
+		file, env string
+		flags     map[string]Override
+		want      string
+		named     bool
+	}{
+		"nobody":   {silent, "", nil, "baseline", false},
+		"file":     {file, "", nil, filepath.Join(filepath.Dir(file), "blessed"), true},
+		"variable": {file, "elsewhere", nil, "elsewhere", true},
+		"flag":     {file, "elsewhere", flag, "flagged", true},
+		"none":     {none, "", nil, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("CTMATRIX_BASELINE", c.env)
+			got, err := Load(c.file, c.flags)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Baseline != c.want || got.BaselineNamed != c.named {
+				t.Errorf("%q, named %v, want %q, %v", got.Baseline, got.BaselineNamed, c.want, c.named)
+			}
+		})
 	}
 }
 
@@ -117,7 +150,7 @@ func TestFaults(t *testing.T) {
 		{"null", "kernels:", `:1: kernels: not a list: write kernels: ["debian:6.1"]`},
 		{"truth", "kernels: [yes]\nprobes: [true]", `:2: probes[0]: true is a truth value to YAML, not a string: write "true", in quotes`},
 		{"unknown key", "kernel: [\"debian:6.1\"]", `:1: unknown key "kernel": write kernels`},
-		{"unknown key, far", "zz: 1", `:1: unknown key "zz": known are allow_unverified, guest, jobs, kernels, keyring, mirror, notes, probes, security_mirror, suites, variants`},
+		{"unknown key, far", "zz: 1", `:1: unknown key "zz": known are allow_unverified, baseline, guest, jobs, kernels, keyring, mirror, notes, probes, security_mirror, suites, variants`},
 		{"capitals", "Kernels: []", `:1: unknown key "Kernels": write kernels`},
 		{"unknown guest key", "guest:\n  mem: 1G", `:2: unknown key "mem": write memory`},
 		{"unknown variant key", "variants: [{name: a, acel: kvm}]", `:1: unknown key "acel": known are args, clock, cpus, memory, name`},
