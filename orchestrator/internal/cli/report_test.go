@@ -31,7 +31,7 @@ func TestReportOfRepetitions(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
-			err := (&app{stdout: &out, width: 80}).report(dir, table.Book{}, 0, false)
+			err := (&app{stdout: &out, width: 80}).report(dir, judging{fail: table.FailOnDefault()}, 0, false)
 			status := ExitSame
 			if e := (exit{}); errors.As(err, &e) {
 				status = e.status

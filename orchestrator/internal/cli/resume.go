@@ -23,8 +23,7 @@ import (
 // has nothing left to run it prints the table alone.
 func (a *app) resume(cmd *cobra.Command, flags runFlags, args []string) error {
 	started := time.Now()
-	b, err := a.book(cmd)
-	if err != nil {
+	if err := a.judge(cmd, &flags.judging); err != nil {
 		return err
 	}
 	name := results.LatestLink
@@ -49,7 +48,7 @@ func (a *app) resume(cmd *cobra.Command, flags runFlags, args []string) error {
 	if err := a.goOn(cmd, flags, out, run); err != nil {
 		return err
 	}
-	return a.report(run.Dir, b, time.Since(started), flags.json)
+	return a.report(run.Dir, flags.judging, time.Since(started), flags.json)
 }
 
 // goOn runs what is left of a run.

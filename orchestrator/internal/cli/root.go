@@ -104,7 +104,10 @@ run failed, 64 the command was called wrongly.`,
 	f.BoolVar(&a.noColor, "no-color", false, "write no colours (also: NO_COLOR in the environment)")
 	f.IntVar(&a.width, "width", 0, "columns to write for (default: the terminal's, else 80)")
 	f.StringVar(&a.qemu, "qemu", "qemu-system-x86_64", "QEMU to run: a name to look up in PATH, or a path")
-	root.AddCommand(a.runCommand(), a.diffCommand(), a.timelineCommand(), a.bisectCommand(), a.stabilityCommand(), a.reportCommand(), a.probesCommand(), a.kernelsCommand(), a.doctorCommand(), a.versionCommand(), a.manCommand())
+	root.AddCommand(
+		a.runCommand(), a.diffCommand(), a.blessCommand(), a.timelineCommand(), a.bisectCommand(), a.stabilityCommand(),
+		a.reportCommand(), a.probesCommand(), a.kernelsCommand(), a.doctorCommand(), a.versionCommand(), a.manCommand(),
+	)
 	root.AddCommand(a.topics()...)
 	a.completions(root)
 	return root

@@ -33,6 +33,7 @@ type runFlags struct {
 	noCache  bool
 	resume   bool
 	repeat   int
+	judging
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -45,11 +46,16 @@ before under the same conditions is not measured again: kernel, agent, QEMU and
 the guest's settings make these up.
 
 A run that was cut short goes on with --resume, in its own directory and as it
-was planned: what has ended stays, what failed or was cut off is run.`,
+was planned: what has ended stays, what failed or was cut off is run.
+
+` + againstHelp + `
+
+` + failHelp,
 		Example: `  ctmatrix run
   ctmatrix run --kernel debian:6.1 --kernel debian:6.12 --probe 'loose/*'
   ctmatrix run --kernel 'dir:/path/to/kernel' --kernel debian:7.3
   ctmatrix run --repeat 3
+  ctmatrix run --baseline baseline --fail-on unexplained,vanished
   ctmatrix run --resume`,
 		Args: a.args(func(cmd *cobra.Command, args []string) error {
 			if flags.resume {
@@ -66,6 +72,8 @@ was planned: what has ended stays, what failed or was cut off is run.`,
 	}
 	a.runFlags(cmd, &flags, 1)
 	a.notesFlag(cmd)
+	a.baselineFlags(cmd, &flags.judging)
+	failFlag(cmd, &flags.judging)
 	cmd.Flags().BoolVar(&flags.noCache, "no-cache", false, "also measure what was measured before, and keep what comes of that instead")
 	cmd.Flags().BoolVar(&flags.resume, "resume", false, "go on with a run that was cut short: the one named, else the latest")
 	return cmd
@@ -96,15 +104,14 @@ const defaultOut = "runs"
 // run is a run from the settings to the table.
 func (a *app) run(cmd *cobra.Command, flags runFlags) error {
 	started := time.Now()
-	b, err := a.book(cmd)
-	if err != nil {
+	if err := a.judge(cmd, &flags.judging); err != nil {
 		return err
 	}
 	dir, err := a.measure(cmd, flags, started)
 	if err != nil {
 		return err
 	}
-	return a.report(dir, b, time.Since(started), flags.json)
+	return a.report(dir, flags.judging, time.Since(started), flags.json)
 }
 
 // measure runs the matrix and returns the run directory. What can go wrong
@@ -250,15 +257,18 @@ func storedIn(catalog *kernel.Catalog) (func(kernel.Candidate) bool, error) {
 // imageDir is where image layers are kept in a cache.
 func imageDir(cache string) string { return filepath.Join(cache, "images") }
 
-// report prints the table of a run and turns it into the exit status.
-func (a *app) report(dir string, b table.Book, elapsed time.Duration, asJSON bool) error {
+// report prints what a run found and turns it into the exit status.
+func (a *app) report(dir string, by judging, elapsed time.Duration, asJSON bool) error {
 	run, err := results.Open(dir)
 	if err != nil {
 		return err
 	}
 	t := table.New(run.Cells, run.Plan.Probes)
-	t.Book = b
+	t.Book = by.book
 	summary := summaryOf(run, elapsed)
+	if by.blessed != nil {
+		return a.against(by, t, run, summary, asJSON)
+	}
 	if asJSON {
 		err = render.JSON(a.stdout, t, summary)
 	} else {
@@ -268,7 +278,7 @@ func (a *app) report(dir string, b table.Book, elapsed time.Duration, asJSON boo
 		return err
 	}
 	a.tellAgain()
-	return statusOf(table.ExitStatus(table.Unexplained(t.Changes()), !t.Residue().Empty()))
+	return a.verdict(by, t.Findings())
 }
 
 // statusOf is the error that ends a command with a status.

@@ -159,6 +159,7 @@ func writeRun(dir, version, clock string, repeat bool, values []string) error {
 	k := results.Kernel{Ref: "debian:" + version, Label: version, Release: version + "-cloud-amd64", Version: version, Series: "6.1", Arch: "amd64", Source: "debian"}
 	plan := results.Plan{
 		Tool: "test", Started: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC),
+		Selection: results.Selection{Kernels: []string{k.Ref}, Probes: []string{"*"}, Variants: []string{"default"}},
 		Probes: []observe.Head{
 			{Name: "table-full/syn", Question: "What becomes of ten SYNs when the table takes seven?", Path: "forward", Source: "by hand"},
 			{Name: "timeouts/tcp", Question: "When does an entry go?", Path: "forward", Source: "by hand", Timed: true},

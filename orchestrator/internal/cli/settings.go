@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -27,15 +28,17 @@ func (a *app) configFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.config, "config", "", "matrix file (default: matrix.yaml if there is one, else the built-in matrix)")
 }
 
-// settings reads the matrix with the flags of cmd above it.
-func (a *app) settings(cmd *cobra.Command) (*matrix.Config, error) {
+// settings reads the matrix with the flags of cmd above it, but for those that mean
+// something else to the command.
+func (a *app) settings(cmd *cobra.Command, but ...string) (*matrix.Config, error) {
 	keys := map[string]string{
 		"mirror": "mirror", "security-mirror": "security_mirror", "keyring": "keyring",
 		"allow-unverified": "allow_unverified", "kernel": "kernels", "probe": "probes", "jobs": "jobs", "notes": "notes",
+		"baseline": "baseline",
 	}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		key, ok := keys[f.Name]
-		if !ok {
+		if !ok || slices.Contains(but, f.Name) {
 			return
 		}
 		o := matrix.Override{Value: f.Value.String(), Name: "--" + f.Name}

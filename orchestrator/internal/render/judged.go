@@ -148,7 +148,7 @@ func (r *report) judgedCounts(j *table.Judgement, s Judged) {
 		between := changesText(len(changes), len(changes)-table.Unexplained(changes))
 		r.p.para(0, dim, "between neighbours: "+between+"; --neighbours tells which")
 	}
-	r.places(s.Summary)
+	r.origins(s.Summary)
 }
 
 // JudgedReport is what JudgedJSON writes: what differs from what was blessed, as

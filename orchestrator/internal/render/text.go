@@ -408,11 +408,11 @@ func (r *report) counts(s Summary) {
 	parts := r.countParts(s)
 	r.p.blank()
 	r.p.para(0, strong, strings.Join(parts, " · "))
-	r.places(s)
+	r.origins(s)
 }
 
-// places says what was not measured again, and where the results are.
-func (r *report) places(s Summary) {
+// origins says what was not measured again, and where the results are.
+func (r *report) origins(s Summary) {
 	if s.Cached > 0 {
 		r.p.line(span{dim, fmt.Sprintf("%s from the cache, %d booted", count(s.Cached, "cell"), s.Booted)})
 	}

@@ -129,6 +129,7 @@ func (d *Difference) Findings() Findings {
 		switch {
 		case u.Clocks:
 			out[FoundUncompared]++
+		case within(u.Pairs, d.Cells):
 		case u.Old.Status.Behaviour() || u.Old.Status == Absent:
 			out.status(u.New.Status)
 		default:
@@ -172,11 +173,18 @@ func (f Findings) residue(t *Table, r Residue) {
 		f.cell(t.Columns[i])
 	}
 	for _, p := range r.Probes {
-		f.status(p.Status)
+		if !within(p.Columns, r.Cells) {
+			f.status(p.Status)
+		}
 	}
 	f[FoundUnstable] += len(r.Unstable)
 	f[FoundUncompared] += len(r.Absent) + len(r.Clocks)
 	f.unsupported(t)
+}
+
+// within reports whether what failed is of cells that are counted as such.
+func within(some, cells []int) bool {
+	return !slices.ContainsFunc(some, func(i int) bool { return !slices.Contains(cells, i) })
 }
 
 func (f Findings) unsupported(t *Table) {
