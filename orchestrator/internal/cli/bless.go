@@ -37,8 +37,9 @@ first on, and until one has its own:
   tcp-rst/in-window recorded
   tcp-rst/in-window/rst.timeout timeout "1 10" 6.12="1 300"
 
-What the run did not ask stays as it was blessed, unless --prune forgets it. A run
-with probes that are broken, crashed, missing or unstable is refused; with
+A kernel of the run takes the place of the blessed one of its version, else of its
+ref. What the run did not ask stays as it was blessed, unless --prune forgets it. A
+run with probes that are broken, crashed, missing or unstable is refused; with
 --incomplete, what these were blessed as stays.
 
 Exit status: 0 blessed, 2 refused or failed, 64 wrong usage.`,
