@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -102,21 +103,23 @@ func (a *app) judge(cmd *cobra.Command, by *judging) error {
 	return err
 }
 
-// against prints what differs between a run and what was blessed.
-func (a *app) against(by judging, t *table.Table, run *results.Run, s render.Summary, asJSON bool) error {
+// against prints what differs between a run and what was blessed, with a writer
+// for people or for programs.
+func (a *app) against(by judging, t *table.Table, run *results.Run, s render.Summary, write judgedWriter) error {
 	j := table.Judge(by.blessed.Table(), t, globs(run.Plan.Selection.Probes))
-	told := render.Judged{Summary: s, Blessed: by.dir, Neighbours: by.neighbours}
-	var err error
-	if asJSON {
-		err = render.JudgedJSON(a.stdout, j, told)
-	} else {
-		err = render.JudgedText(a.stdout, j, told, a.layout())
-	}
-	if err != nil {
+	if err := write(a.stdout, j, render.Judged{Summary: s, Blessed: by.dir, Neighbours: by.neighbours}); err != nil {
 		return err
 	}
 	a.tellAgain()
 	return a.verdict(by, j.Findings())
+}
+
+// judgedWriter is a way to tell a judgement.
+type judgedWriter func(io.Writer, *table.Judgement, render.Judged) error
+
+// judgedText is the one for people.
+func (a *app) judgedText(w io.Writer, j *table.Judgement, s render.Judged) error {
+	return render.JudgedText(w, j, s, a.layout())
 }
 
 // verdict turns what was found into the exit status. Who chose what it is for is

@@ -57,7 +57,10 @@ func (a *app) diff(by judging, root, x, y string, asJSON bool) error {
 	}
 	if blessed != nil && run != nil {
 		by.blessed, by.dir = blessed, x
-		return a.against(by, after, run, render.Summary{Dir: run.Dir}, asJSON)
+		if asJSON {
+			return a.against(by, after, run, render.Summary{Dir: run.Dir}, render.JudgedJSON)
+		}
+		return a.against(by, after, run, render.Summary{Dir: run.Dir}, a.judgedText)
 	}
 	d := table.Diff(before, after)
 	if asJSON {

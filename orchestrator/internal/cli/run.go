@@ -266,12 +266,14 @@ func (a *app) report(dir string, by judging, elapsed time.Duration, asJSON bool)
 	t := table.New(run.Cells, run.Plan.Probes)
 	t.Book = by.book
 	summary := summaryOf(run, elapsed)
-	if by.blessed != nil {
-		return a.against(by, t, run, summary, asJSON)
-	}
-	if asJSON {
+	switch {
+	case by.blessed != nil && asJSON:
+		return a.against(by, t, run, summary, render.JudgedRunJSON)
+	case by.blessed != nil:
+		return a.against(by, t, run, summary, a.judgedText)
+	case asJSON:
 		err = render.JSON(a.stdout, t, summary)
-	} else {
+	default:
 		err = render.Text(a.stdout, t, summary, a.layout())
 	}
 	if err != nil {

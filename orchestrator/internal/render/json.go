@@ -28,6 +28,9 @@ type Report struct {
 	Dir      string     `json:"dir,omitempty"`       // the run directory
 	Cached   int        `json:"cached_cells"`        // cells that were taken from the cache as a whole
 	Booted   int        `json:"booted_cells"`        // cells for which a guest was started
+	// Against is how the run differs from what was blessed, where a baseline is in
+	// force.
+	Against *JudgedReport `json:"against,omitempty"`
 }
 
 // Column is one cell of the run.
@@ -162,7 +165,7 @@ func reportOf(t *table.Table, s Summary) Report {
 	for _, c := range t.Chance {
 		rep.Chance = append(rep.Chance, chanceOf(t, c))
 	}
-	rep.Residue = gapsOf(t)
+	rep.Residue = gapsOf(t, t.Residue())
 	return rep
 }
 
@@ -230,9 +233,8 @@ func valueOf(column string, v table.Value) Value {
 	return out
 }
 
-func gapsOf(t *table.Table) []Gap {
+func gapsOf(t *table.Table, residue table.Residue) []Gap {
 	out := []Gap{}
-	residue := t.Residue()
 	for _, i := range residue.Cells {
 		c := t.Columns[i]
 		out = append(out, Gap{Columns: []string{c.Label}, Reason: c.Reason, Console: c.Console})

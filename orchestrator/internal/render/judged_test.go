@@ -1,10 +1,11 @@
 package render
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,11 +54,18 @@ func TestJudged(t *testing.T) {
 		}
 		got := written(t, func(w io.Writer) error { return JudgedJSON(w, j, told) })
 		golden(t, name+".json", got)
+		whole := written(t, func(w io.Writer) error { return JudgedRunJSON(w, j, told) })
 		var back JudgedReport
-		dec := json.NewDecoder(bytes.NewReader(got))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&back); err != nil {
-			t.Errorf("%s: %v", name, err)
+		var run Report
+		for data, into := range map[string]any{string(got): &back, string(whole): &run} {
+			dec := json.NewDecoder(strings.NewReader(data))
+			dec.DisallowUnknownFields()
+			if err := dec.Decode(into); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if run.Against == nil || !reflect.DeepEqual(*run.Against, back) || len(run.Columns) != len(j.B.Columns) {
+			t.Errorf("%s: the run's report has %d kernels and not what it differs in", name, len(run.Columns))
 		}
 	}
 	j := judgements(t)["judged"]
@@ -92,6 +100,7 @@ func TestJudgedWriteErrorsArePassedOn(t *testing.T) {
 	for name, f := range map[string]func(io.Writer) error{
 		"text":    func(w io.Writer) error { return JudgedText(w, j, Judged{}, Options{}) },
 		"json":    func(w io.Writer) error { return JudgedJSON(w, j, Judged{}) },
+		"runjson": func(w io.Writer) error { return JudgedRunJSON(w, j, Judged{}) },
 		"blessed": func(w io.Writer) error { return BlessedText(w, j, j, "b", false, Options{}) },
 	} {
 		if err := f(failing{want}); !errors.Is(err, want) {

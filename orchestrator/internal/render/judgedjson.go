@@ -6,14 +6,15 @@ import (
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
 )
 
-// JudgedReport is what JudgedJSON writes: what differs from what was blessed, as
-// DiffReport has it, and the rest.
+// JudgedReport is what differs from what was blessed: a DiffReport and what goes
+// beyond it. Its residue has only what the two sides' clocks keep apart.
 type JudgedReport struct {
 	DiffReport
 	Baseline  string         `json:"baseline"`  // directory of what was blessed
 	Unblessed []UnblessedGap `json:"unblessed"` // probes that some kernels were not asked when they were blessed
 	Below     []Change       `json:"below"`     // of kernels that were never blessed, against their neighbours
-	Run       Report         `json:"run"`       // the run by itself
+	Unstable  []Unstable     `json:"unstable"`  // what differs on the same kernel, by row
+	Gaps      []Gap          `json:"gaps"`      // what the run has no behaviour for
 }
 
 // UnblessedGap is a probe, and the pairs in which it was not blessed.
@@ -24,9 +25,20 @@ type UnblessedGap struct {
 
 // JudgedJSON writes the same as JudgedText for a program: one JudgedReport.
 func JudgedJSON(w io.Writer, j *table.Judgement, s Judged) error {
+	return encode(w, judgedReport(j, s))
+}
+
+// JudgedRunJSON writes what JSON writes of the run, with the JudgedReport in it.
+func JudgedRunJSON(w io.Writer, j *table.Judgement, s Judged) error {
+	rep, against := reportOf(j.B, s.Summary), judgedReport(j, s)
+	rep.Against = &against
+	return encode(w, rep)
+}
+
+func judgedReport(j *table.Judgement, s Judged) JudgedReport {
 	rep := JudgedReport{
 		DiffReport: diffReport(j.Difference), Baseline: s.Blessed, Unblessed: []UnblessedGap{},
-		Below: []Change{}, Run: reportOf(j.B, s.Summary),
+		Below: []Change{}, Unstable: []Unstable{}, Gaps: gapsOf(j.B, j.Gaps),
 	}
 	for _, u := range j.Unblessed {
 		gap := UnblessedGap{Probe: u.Probe}
@@ -38,5 +50,8 @@ func JudgedJSON(w io.Writer, j *table.Judgement, s Judged) error {
 	for _, c := range j.Below {
 		rep.Below = append(rep.Below, changeOf(j.B, c))
 	}
-	return encode(w, rep)
+	for _, u := range j.Gaps.Unstable {
+		rep.Unstable = append(rep.Unstable, unstableOf(j.B, u))
+	}
+	return rep
 }
