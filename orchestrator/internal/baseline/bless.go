@@ -55,11 +55,11 @@ func Bless(old *Baseline, run *table.Table, o Options) (*Baseline, error) {
 	}
 	used := map[int]bool{}
 	for i := range old.Cells {
-		col, ok := took[i]
-		if ok && b.chosen(col) {
+		switch col, ok := took[i]; {
+		case ok && b.chosen(col):
 			used[col] = true
-			out.Cells = append(out.Cells, b.renew(&old.Cells[i], col))
-		} else if !o.Prune {
+			out.Cells = append(out.Cells, b.renew(old.Cells[i], col))
+		case !o.Prune:
 			out.Cells = append(out.Cells, old.Cells[i])
 		}
 	}
@@ -165,9 +165,13 @@ func sortFacts(c *results.CellRows) {
 }
 
 // renew is a kernel of the baseline after a column of the run is blessed. It keeps
-// its name, and its ref where the run named the same build otherwise.
-func (b *blessing) renew(old *results.CellRows, col int) results.CellRows {
+// its name, and its ref where the run named the same build otherwise. One that said
+// nothing stays as it was.
+func (b *blessing) renew(old results.CellRows, col int) results.CellRows {
 	out := b.answered(col)
+	if len(out.Probes) == 0 {
+		return old
+	}
 	out.ID = old.ID
 	moved := !sameKernel(old.Kernel, out.Kernel)
 	if !moved {
@@ -191,8 +195,8 @@ func (b *blessing) renew(old *results.CellRows, col int) results.CellRows {
 		}
 	}
 	if moved && len(stay) > 0 {
-		b.mixed = append(b.mixed, fmt.Sprintf("%s: %s is blessed, the run has %s, and would leave %d probes of the former: %s",
-			old.ID, old.Kernel.VersionName(), out.Kernel.VersionName(), len(stay), some(stay)))
+		b.mixed = append(b.mixed, fmt.Sprintf("%s: %s is blessed, the run has %s, and would leave of the former %s",
+			old.ID, old.Kernel.VersionName(), out.Kernel.VersionName(), some(stay)))
 	}
 	sortFacts(&out)
 	return out
@@ -208,10 +212,10 @@ func (b *blessing) asked(probe string, col int) bool {
 // some names the first few.
 func some(names []string) string {
 	const most = 3
-	if len(names) <= most {
-		return strings.Join(names, ", ")
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
 	}
-	return strings.Join(names[:most], ", ") + ", …"
+	return strings.Join(names, ", ")
 }
 
 // sameKernel reports whether two are of one build. A version names one of

@@ -30,6 +30,13 @@ func said(b *Baseline) string {
 
 func only(name string) func(string) bool { return func(probe string) bool { return probe == name } }
 
+// down is a kernel that did not boot.
+func down(version string) results.CellRows {
+	c := cell(version)
+	c.Outcome, c.Reason = results.CellFailed, "no boot"
+	return c
+}
+
 func TestBless(t *testing.T) {
 	version := func(v string) func(results.Cell) bool {
 		return func(c results.Cell) bool { return c.Kernel.Version == v }
@@ -70,6 +77,10 @@ func TestBless(t *testing.T) {
 		"incomplete": {
 			[]results.CellRows{cell("6.1.192-2", "a/b/x.y=2", "a/c=broken"), cell("6.12.118-1", "a/b/x.y=2", "a/c=crashed")}, Options{Incomplete: true},
 			"6.1 6.1.192-2 a/b/x.y=2 a/c/x.y=1; 6.12 6.12.118-1 a/b/x.y=2",
+		},
+		"incomplete, and one is down": {
+			[]results.CellRows{cell("6.1.192-2", "a/b/x.y=2", "a/c/x.y=1"), down("6.12.118-1")}, Options{Incomplete: true},
+			"6.1 6.1.192-2 a/b/x.y=2 a/c/x.y=1; 6.12 6.12.117-1 a/b/x.y=1 a/c/x.y=1",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +124,7 @@ func TestRefusals(t *testing.T) {
 		"not chosen":   {[]results.CellRows{cell("6.1.192-2", "a/b=broken", "a/c/x.y=1")}, Options{Probes: only("a/c")}, ""},
 		"steady":       {repeated("1", "1"), Options{}, ""},
 		"incomplete":   {repeated("1", "2"), Options{Incomplete: true}, ""},
-		"moved, parts": {[]results.CellRows{cell("6.12.118-1", "a/b/x.y=1", "a/c/x.y=1")}, Options{Probes: only("a/c")}, "6.12: 6.12.117-1 is blessed, the run has 6.12.118-1, and would leave 1 probes of the former: a/b\nnot blessed: bless all probes of these kernels, or forget the others with --prune"},
+		"moved, parts": {[]results.CellRows{cell("6.12.118-1", "a/b/x.y=1", "a/c/x.y=1")}, Options{Probes: only("a/c")}, "6.12: 6.12.117-1 is blessed, the run has 6.12.118-1, and would leave of the former a/b\nnot blessed: bless all probes of these kernels, or forget the others with --prune"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			old := bless(t, &Baseline{}, Options{}, cell("6.12.117-1", "a/b/x.y=1", "a/c/x.y=1"))
