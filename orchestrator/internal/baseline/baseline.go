@@ -38,11 +38,15 @@ type Baseline struct {
 // Table lays the baseline out. Its columns are b.Cells, in their order.
 func (b *Baseline) Table() *table.Table { return table.New(b.Cells, nil) }
 
-// sorted puts the cells into the order of a table's columns. Those that are there
+// sort puts the cells into the order of a table's columns. Those that are there
 // already say which variant comes first.
 func (b *Baseline) sort() {
+	var bare []results.CellRows // rows say nothing of the order
+	for _, c := range b.Cells {
+		bare = append(bare, results.CellRows{Cell: results.Cell{ID: c.ID, Kernel: c.Kernel, Variant: c.Variant}})
+	}
 	at := map[string]int{}
-	for i, c := range b.Table().Columns {
+	for i, c := range table.New(bare, nil).Columns {
 		at[c.ID] = i
 	}
 	slices.SortFunc(b.Cells, func(x, y results.CellRows) int { return cmp.Compare(at[x.ID], at[y.ID]) })
@@ -126,10 +130,4 @@ func (b *Baseline) families() (map[string][]string, error) {
 		out[family] = append(out[family], probe)
 	}
 	return out, nil
-}
-
-// Counts are how many probes and rows a baseline has.
-func (b *Baseline) Counts() (probes, rows int) {
-	t := b.Table()
-	return len(t.Probes), len(t.Rows)
 }

@@ -113,7 +113,7 @@ func (d *decoder) rowLine(name, text string) error {
 	if d.values += len(d.recorded); d.values > maxValues {
 		return d.fault("more than %d values in all: bless fewer kernels or probes", maxValues)
 	}
-	any := false
+	seen := false
 	err = d.steps(text, d.recorded, func(text string) (step, string, error) {
 		if rest, ok := strings.CutPrefix(text, wordAbsent); ok {
 			return step{wordAbsent, func(int) {}}, rest, nil
@@ -129,17 +129,17 @@ func (d *decoder) rowLine(name, text string) error {
 		value.Value, rest, err = unquote(text)
 		switch {
 		case err != nil:
-		case other && (value.Kind == row.Kind || !any):
+		case other && (value.Kind == row.Kind || !seen):
 			err = fmt.Errorf("kind %s of the row: write it before the values only", brief(kind))
 		case value.Kind == observe.Chance:
 			err = errors.New("a value of chance, which no baseline holds: remove it")
 		default:
 			err = value.Check()
 		}
-		any = true
+		seen = true
 		return step{string(value.Kind) + strconv.Quote(value.Value), func(column int) { d.add(column, value) }}, rest, err
 	})
-	if err == nil && !any {
+	if err == nil && !seen {
 		return d.fault("no kernel has row %s: remove the line", name)
 	}
 	return err

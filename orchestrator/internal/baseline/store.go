@@ -74,8 +74,8 @@ func readFile(name string) ([]byte, error) {
 	return data, nil
 }
 
-// Write puts the baseline in the place of what the directory holds, at once: who
-// reads or is cut short finds the old one or the new one. Files in it that are no
+// Write puts the baseline in the place of what the directory holds, at once: when
+// it is cut short, the old one is there or the new one. Files in it that are no
 // baseline's stay; a directory in it is an error. Where nothing differs, nothing
 // is touched.
 func (b *Baseline) Write(dir string) (err error) {
