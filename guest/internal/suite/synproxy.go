@@ -141,13 +141,15 @@ var synproxy = []probe.Probe{
 		Source:   "cookie_v4_check in net/ipv4/syncookies.c; tcp_new in nf_conntrack_proto_tcp.c",
 		Only:     probe.Initial,
 		Timed:    true,
-		Sysctls:  []probe.Sysctl{{Name: cookiesSysctl, Value: "2"}},
+		// A cookie tells the minute and counts in the next one, too: the entry goes
+		// before a second minute can have begun.
+		Sysctls: []probe.Sysctl{{Name: cookiesSysctl, Value: "2"}, {Name: "net.netfilter.nf_conntrack_tcp_timeout_syn_recv", Value: "30"}},
 		Run: func(p *probe.P) {
 			listen(p)
 			for i, c := range []struct {
 				name, loose string
 				wait        time.Duration
-			}{{"soon", "1", 0}, {"late", "1", 61 * time.Second}, {"late-not-loose", "0", 61 * time.Second}} {
+			}{{"soon", "1", 0}, {"late", "1", 31 * time.Second}, {"late-not-loose", "0", 31 * time.Second}} {
 				p.Set(looseSysctl, c.loose)
 				p.Flush()
 				f := flows(1, firstPort+uint16(i), web)[0]
@@ -158,7 +160,7 @@ var synproxy = []probe.Probe{
 					p.Broken("no answer to the SYN")
 				}
 				f.HeardReply(answer[0])
-				p.Wait(c.wait) // the entry of a SYN+ACK lives a minute
+				p.Wait(c.wait)
 				p.Mark()
 				out := p.Through(f.Orig(ACK), f.Orig(ACK, wire.Payload("GET")))
 				p.Class(c.name + "-ack")
