@@ -1,9 +1,7 @@
 package kernel
 
 import (
-	"bufio"
 	"bytes"
-	"cmp"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -14,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/ctmatrix/ctmatrix/images/kconfig"
 )
 
 // builtImages are what QEMU boots of a build tree, by Debian's name of the
@@ -39,7 +39,7 @@ type buildTree struct {
 	dir     string
 	arch    string
 	release string
-	config  buildConfig
+	config  kconfig.Config
 	image   string
 }
 
@@ -94,7 +94,9 @@ func (b *buildTree) readConfig() error {
 	if err != nil {
 		return fmt.Errorf("read .config: %w", plainError(err))
 	}
-	b.config = parseConfig(data)
+	if b.config, err = kconfig.Parse(bytes.NewReader(data)); err != nil {
+		return fmt.Errorf(".config: %w", err)
+	}
 	if b.arch == "amd64" && b.config["CONFIG_X86"] == "y" && b.config["CONFIG_64BIT"] != "y" {
 		return fmt.Errorf("configured for 32 bits; set CONFIG_64BIT=y and run %s", b.make(""))
 	}
@@ -268,21 +270,6 @@ func plainRelease(s string) bool {
 	return len(s) <= 64 && releaseForm.MatchString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !ok(r) })
 }
 
-// buildConfig is a kernel's configuration, without what is not set.
-type buildConfig map[string]string
-
-func parseConfig(data []byte) buildConfig {
-	c := buildConfig{}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, cmp.Or(len(data), 1))
-	for lines.Scan() {
-		if name, value, ok := strings.Cut(lines.Text(), "="); ok && strings.HasPrefix(name, "CONFIG_") {
-			c[name] = value
-		}
-	}
-	return c
-}
-
 // readSmall reads a file of at most limit bytes.
 func readSmall(name string, limit int64) ([]byte, error) {
 	f, err := os.Open(name)
@@ -290,7 +277,11 @@ func readSmall(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close() // only read
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	return readAtMost(f, limit)
+}
+
+func readAtMost(r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, err
 	}

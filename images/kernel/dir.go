@@ -76,7 +76,11 @@ func findDir(dir, _ string) (localKernel, error) {
 			return bad("%v", err)
 		}
 	}
+	// Of several there is none that is sure to be its own.
 	d.config, _ = oneMatch(filepath.Dir(image), "config-"+d.release, "config", ".config")
+	if d.config == "" {
+		d.config = configOfModules(d.modules, d.release)
+	}
 	return d.local()
 }
 

@@ -53,13 +53,24 @@ func (h host) find(release, _ string) (localKernel, error) {
 	if d.modules, err = h.modules(what, release); err != nil {
 		return localKernel{}, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
-	for _, name := range []string{filepath.Join(h.root, "boot/config-"+release), filepath.Join(d.modules, "config")} {
-		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
-			d.config = name
-			break
-		}
-	}
+	d.config = h.config(d.modules, release)
 	return d.local()
+}
+
+// config returns where the configuration of an installed kernel is, or "". The
+// running one may hold its own.
+func (h host) config(modules, release string) string {
+	if name := filepath.Join(h.root, "boot/config-"+release); isRegular(name) {
+		return name
+	}
+	if name := configOfModules(modules, release); name != "" {
+		return name
+	}
+	name := filepath.Join(h.root, "proc/config.gz")
+	if running, err := h.running(); err != nil || running != release || !isRegular(name) {
+		return ""
+	}
+	return name
 }
 
 // image returns a kernel's image that can be read.

@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"io/fs"
 	"os"
@@ -158,4 +160,71 @@ func FuzzKernelRelease(f *testing.F) {
 			t.Errorf("host:%s: %v, %v", rel, r, err)
 		}
 	})
+}
+
+// A configuration may lie where modules were built, or in the running kernel. It
+// is taken only from what is of the release.
+func TestHostConfig(t *testing.T) {
+	const kernel, modules = "boot/vmlinuz-6.9.1", "lib/modules/6.9.1/kernel/net/a.ko"
+	const build = "lib/modules/6.9.1/build/"
+	for name, c := range map[string]struct {
+		files   []string
+		release string // of the headers
+		ref     string
+		want    string
+	}{
+		"headers":         {[]string{kernel, modules, build + ".config", build + releaseFile}, "6.9.1", "", build + ".config"},
+		"headers of next": {[]string{kernel, modules, build + ".config", build + releaseFile}, "6.9.2", "", ""},
+		"no release":      {[]string{kernel, modules, build + ".config"}, "", "", ""},
+		"running":         {[]string{kernel, modules, "proc/config.gz"}, "", "", "proc/config.gz"},
+		"not running":     {[]string{"boot/vmlinuz-6.8.2", "lib/modules/6.8.2/kernel/net/a.ko", "proc/config.gz"}, "", "6.8.2", ""},
+		"the nearest":     {[]string{kernel, modules, "boot/config-6.9.1", "proc/config.gz", build + ".config", build + releaseFile}, "6.9.1", "", "boot/config-6.9.1"},
+	} {
+		h := machine(t, c.files...)
+		if c.release != "" {
+			if err := os.WriteFile(filepath.Join(h.root, build, releaseFile), []byte(c.release+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		k, err := h.find(c.ref, "amd64")
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got := ""
+		for _, f := range k.files {
+			if f.dst == configFile {
+				got = strings.TrimPrefix(f.path, h.root+"/")
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// What the running kernel says of itself is packed, and stored plain.
+func TestHostPackedConfig(t *testing.T) {
+	h := machine(t, "boot/vmlinuz-6.9.1", "lib/modules/6.9.1/kernel/net/a.ko", "proc/config.gz")
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err := z.Write([]byte("CONFIG_NF_CONNTRACK=m\n"))
+	if err = errors.Join(err, z.Close(), os.WriteFile(filepath.Join(h.root, "proc/config.gz"), packed.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	k, err := h.find("", "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := k.key(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if _, err := k.fill(t.Context(), Candidate{}, key, dir); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(filepath.Join(dir, configFile)); err != nil || string(data) != "CONFIG_NF_CONNTRACK=m\n" {
+		t.Errorf("config %q, %v", data, err)
+	}
 }

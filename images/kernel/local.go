@@ -71,7 +71,11 @@ func (s *localSource) Fetch(ctx context.Context, c Candidate) (*Kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Ref, err)
 	}
-	return stored(c, e)
+	kept, err := stored(c, e)
+	if err != nil {
+		return nil, err
+	}
+	return kept, local.keepConfig(s.store, kept)
 }
 
 // fill copies the files, of which key was made, to dir.

@@ -150,7 +150,10 @@ func (t *tree) write(dst, source string, size int64, r io.Reader) error {
 	if twice {
 		return fmt.Errorf("%s is there twice", dst)
 	}
-	if !strings.HasPrefix(dst, modulesTree+"/") {
+	switch {
+	case dst == configFile: // /proc/config.gz is packed
+		return t.store(dst, source, r, maxConfig)
+	case !strings.HasPrefix(dst, modulesTree+"/"):
 		return t.store(dst, "", r, maxImage)
 	}
 	if size > maxModule {

@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"guest/cmd/ctagent"},
 
 	{"images/kernel/unpack", "images/kernel/apt", "images/kernel/store"},
-	{"images/kernel/deb"},
+	{"images/kernel/deb", "images/kconfig"},
 	{"images/kernel", "images/initramfs"},
 	{"images/kernel/kerneltest", "images/changelog"},
 

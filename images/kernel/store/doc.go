@@ -23,6 +23,9 @@ func (s *Store) Doc(kind, name string) []byte {
 	return data
 }
 
+// DocFile is the path of a small file that PutDoc kept.
+func (s *Store) DocFile(kind, name string) string { return filepath.Join(s.dir, "docs", kind, name) }
+
 // PutDoc keeps a small file that can be made again. Whoever reads it at the
 // same time sees the old or the new one.
 func (s *Store) PutDoc(kind, name string, data []byte) error {
