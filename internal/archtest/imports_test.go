@@ -34,7 +34,7 @@ var layers = [][]string{
 		"orchestrator/internal/agentbin", "orchestrator/internal/results"},
 	{"orchestrator/internal/remote/remotetest", "orchestrator/internal/notes"},
 	{"orchestrator/internal/table", "orchestrator/internal/sched"},
-	{"orchestrator/internal/bisect", "orchestrator/internal/baseline"},
+	{"orchestrator/internal/bisect", "orchestrator/internal/baseline", "orchestrator/internal/beside"},
 	{"orchestrator/internal/render"},
 	{"orchestrator/internal/cli"},
 	{"orchestrator/cmd/ctmatrix"},
@@ -61,7 +61,8 @@ var may = []struct {
 	{"orchestrator/internal/table", []string{"guest/observe", "orchestrator/internal/results", "orchestrator/internal/notes"}},
 	{"orchestrator/internal/bisect", []string{"guest/observe", "images/changelog", "orchestrator/internal/results", "orchestrator/internal/table"}},
 	{"orchestrator/internal/baseline", []string{"guest/observe", "orchestrator/internal/results", "orchestrator/internal/table"}},
-	{"orchestrator/internal/render", []string{"guest/observe", "images/changelog", "orchestrator/internal/bisect", "orchestrator/internal/results", "orchestrator/internal/table"}},
+	{"orchestrator/internal/beside", []string{"guest/observe", "orchestrator/internal/results", "orchestrator/internal/notes", "orchestrator/internal/table"}},
+	{"orchestrator/internal/render", []string{"guest/observe", "images/changelog", "orchestrator/internal/beside", "orchestrator/internal/bisect", "orchestrator/internal/results", "orchestrator/internal/table"}},
 	{"orchestrator/", []string{"guest/observe", "images/", "orchestrator/"}},
 }
 

@@ -159,6 +159,7 @@ func (c *Cache) Put(ctx context.Context, id Identity, known Known, origin Origin
 	slices.Sort(origin.Probes)
 	fresh.Cell.Cached = []Origin{origin}
 	fresh.Cell.Steps, fresh.Cell.Warnings = nil, nil // of how it was run, not of what came of it
+	fresh.Cell.Config = nil                          // whoever asks has the kernel, and so this
 	return c.locked(ctx, func() error {
 		// One that cannot be read is written anew.
 		if old, err := readEntry(c.path(id), id); err == nil {

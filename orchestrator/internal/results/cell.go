@@ -54,6 +54,11 @@ type Cell struct {
 
 	Modules []observe.Module `json:"modules,omitempty"`
 	Probes  []Probe          `json:"probes"`
+
+	// Config is what can matter of the kernel's configuration, by option:
+	// "CONFIG_NF_CONNTRACK": "m", and "n" of one that is not set. It is nil where
+	// the kernel's files hold none, and in runs from before it was kept.
+	Config map[string]string `json:"config,omitempty"`
 }
 
 // Guest says what the kernel ran on.

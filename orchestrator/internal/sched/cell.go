@@ -11,6 +11,7 @@ import (
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/images/initramfs"
+	"github.com/ctmatrix/ctmatrix/images/kconfig"
 	"github.com/ctmatrix/ctmatrix/images/kernel"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/vm"
@@ -57,6 +58,7 @@ func (s *Scheduler) phases(ctx context.Context, i int, c *collector, t task) (re
 		return failed(ctx, err)
 	}
 	describe(c.cell, t.Cell, k)
+	s.configure(c.cell, k)
 	machine, err := s.Booter.Describe(ctx, t.Guest)
 	if err != nil {
 		return failed(ctx, err)
@@ -337,6 +339,20 @@ func (s *Scheduler) fetch(ctx context.Context, i int, cell *results.Cell, t task
 	k, err := s.Kernels.Fetch(ctx, t.Kernel)
 	step(cell, "fetch", began)
 	return k, err
+}
+
+// configure keeps what can matter of a kernel's configuration. That there is none
+// spoils nothing but what could be told beside the rows.
+func (s *Scheduler) configure(cell *results.Cell, k *kernel.Kernel) {
+	if k.Config == "" {
+		return
+	}
+	config, err := kconfig.Read(k.Config)
+	if err != nil {
+		s.warn(fmt.Sprintf("%s: options are not told beside its rows: %v", cell.Kernel.Label, err))
+		return
+	}
+	cell.Config = config.Kept()
 }
 
 // image builds the layers that all boots of a kernel share.
