@@ -82,8 +82,9 @@ func SubjectOf(row string, head observe.Head, from, to table.Value) Subject {
 //
 //   - what the reason of an unsupported probe names, an option or a setting;
 //   - the modules that the probe needs and one of the kernels does not have;
-//   - what links.txt puts beside the row. A setting that the probe itself sets is
-//     none: it does not go by the default.
+//   - what links.txt puts beside the row. Of settings these are defaults that
+//     changed: one that only one of the kernels has is another matter, and so is
+//     one that the probe sets itself.
 //
 // What a guest gave for a reason is only looked up among what differs.
 func (c *Comparison) Of(s Subject) []Difference {
@@ -109,7 +110,7 @@ func (c *Comparison) Of(s Subject) []Difference {
 		}
 		for i, d := range c.All {
 			ok, err := path.Match(l.target, d.Name)
-			if err == nil && ok && !(d.Kind == Sysctl && (sets(s.Head, d.Name) || tells(s.Row, d.Name))) {
+			if err == nil && ok && (d.Kind != Sysctl || d.changed() && !sets(s.Head, d.Name) && !tells(s.Row, d.Name)) {
 				picked[i] = true
 			}
 		}
@@ -122,6 +123,9 @@ func (c *Comparison) Of(s Subject) []Difference {
 	}
 	return out
 }
+
+// changed reports whether both kernels have what differs.
+func (d Difference) changed() bool { return d.From != Absent && d.To != Absent }
 
 // named are options and settings in a sentence.
 var named = regexp.MustCompile(`\bCONFIG_[A-Za-z0-9_]+|\bnet\.[a-z0-9_.]*[a-z0-9_]`)

@@ -13,7 +13,7 @@ import (
 // all. Back is the judgement the other way round. Dry says that nothing was written.
 func BlessedText(w io.Writer, j, back *table.Judgement, dir string, dry bool, o Options) error {
 	d := j.Difference
-	df := &difference{page: newPage(o, nil, nil), d: d}
+	df := &difference{page: newPage(o, nil, nil), d: d, asides: newAsides(nil)}
 	g := grid{}
 	for i, p := range d.Pairs {
 		x, y := d.A.Columns[p.A].Kernel.Version, d.B.Columns[p.B].Kernel.Version

@@ -14,7 +14,8 @@ import (
 // difference is one DiffText being written.
 type difference struct {
 	page
-	d *table.Difference
+	d      *table.Difference
+	asides *asides
 }
 
 // DiffText writes what differs between the two tables of d, what only one of
@@ -24,7 +25,9 @@ func DiffText(w io.Writer, d *table.Difference, o Options) error {
 	for _, p := range d.B.Probes {
 		probes = append(probes, p.Name)
 	}
-	df := &difference{page: newPage(o, append(slices.Clone(d.B.Heads), d.A.Heads...), probes), d: d}
+	df := &difference{
+		page: newPage(o, append(slices.Clone(d.B.Heads), d.A.Heads...), probes), d: d, asides: newAsides(d.B.Heads),
+	}
 	df.kernels()
 	df.differences()
 	df.verdict()
@@ -124,9 +127,10 @@ func (df *difference) items() (open, explained []item) {
 			if !r.Differs[i] || done[i] {
 				continue
 			}
-			alike := []int{i}
+			alike, goes := []int{i}, df.asides.pair(df.d, r, i)
 			for j := i + 1; j < len(done); j++ {
-				if r.Differs[j] && r.Old[j] == r.Old[i] && r.New[j] == r.New[i] && slices.Equal(notesIn(r, i), notesIn(r, j)) {
+				same := r.Differs[j] && r.Old[j] == r.Old[i] && r.New[j] == r.New[i] && slices.Equal(notesIn(r, i), notesIn(r, j))
+				if same && slices.Equal(goes, df.asides.pair(df.d, r, j)) {
 					alike = append(alike, j)
 					done[j] = true
 				}
@@ -138,6 +142,7 @@ func (df *difference) items() (open, explained []item) {
 			if why := notesIn(r, i); len(why) > 0 {
 				it.look.note = "explained: " + reasons(&df.d.Book, why)
 			}
+			it.look.note = joinNotes(it.look.note, besideText(goes))
 			if r.Explained() {
 				explained = append(explained, it)
 			} else {

@@ -3,6 +3,7 @@ package render
 import (
 	"io"
 
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/beside"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
 )
@@ -55,6 +56,8 @@ type DiffValue struct {
 	Before Value  `json:"before"`
 	After  Value  `json:"after"`
 	Notes  []Note `json:"notes,omitempty"` // that explain it
+	// GoesWith is as in Boundary.
+	GoesWith []beside.Difference `json:"goes_with,omitempty"`
 }
 
 // DiffGap is a probe that could not be compared, or a row that is unstable.
@@ -84,6 +87,7 @@ func diffReport(d *table.Difference) DiffReport {
 			Before: sideOf(d.A.Columns[p.A]), After: sideOf(d.B.Columns[p.B]),
 		})
 	}
+	asides := newAsides(d.B.Heads)
 	for _, r := range d.Rows {
 		row := DiffRow{Probe: r.Probe, Explained: r.Explained()}
 		if r.Name != r.Probe {
@@ -97,6 +101,7 @@ func diffReport(d *table.Difference) DiffReport {
 			if r.Notes != nil {
 				v.Notes = notesOf(&d.Book, r.Notes[i])
 			}
+			v.GoesWith = asides.pair(d, r, i)
 			row.Values = append(row.Values, v)
 		}
 		rep.Changes = append(rep.Changes, row)

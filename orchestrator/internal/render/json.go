@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/beside"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
 )
@@ -24,6 +25,7 @@ type Report struct {
 	Residue  []Gap      `json:"residue"`  // what could not be compared
 	Stale    []Stale    `json:"stale"`    // notes that explain nothing any more
 	Counts   Counts     `json:"counts"`
+	Settings []Settings `json:"settings,omitempty"`  // what neighbours differ in beside their rows
 	Elapsed  float64    `json:"elapsed_s,omitempty"` // of the run
 	Dir      string     `json:"dir,omitempty"`       // the run directory
 	Cached   int        `json:"cached_cells"`        // cells that were taken from the cache as a whole
@@ -70,6 +72,9 @@ type Boundary struct {
 	// Skipped lists kernels between the two that gave no answer.
 	Skipped []string `json:"skipped,omitempty"`
 	Notes   []Note   `json:"notes,omitempty"` // that explain it
+	// GoesWith is what differs between the same kernels and is about the same
+	// thing: options, modules and defaults.
+	GoesWith []beside.Difference `json:"goes_with,omitempty"`
 }
 
 // Value is what one column has for a row.
@@ -156,9 +161,11 @@ func reportOf(t *table.Table, s Summary) Report {
 	for _, c := range t.Columns {
 		rep.Columns = append(rep.Columns, columnOf(t, c))
 	}
+	asides := newAsides(t.Heads)
 	for _, c := range t.Changes() {
-		rep.Changes = append(rep.Changes, changeOf(t, c))
+		rep.Changes = append(rep.Changes, changeOf(t, c, asides))
 	}
+	rep.Settings = settingsOf(t, asides)
 	for _, u := range t.Unstable {
 		rep.Unstable = append(rep.Unstable, unstableOf(t, u))
 	}
@@ -197,8 +204,8 @@ func columnOf(t *table.Table, c table.Column) Column {
 	return out
 }
 
-func changeOf(t *table.Table, c table.Change) Change {
-	out := Change{Probe: c.Row.Probe, Explained: c.Explained(), Boundaries: boundariesOf(t, c)}
+func changeOf(t *table.Table, c table.Change, a *asides) Change {
+	out := Change{Probe: c.Row.Probe, Explained: c.Explained(), Boundaries: boundariesOf(t, c, a)}
 	if !c.Whole() {
 		out.Row = c.Row.Name
 	}

@@ -21,7 +21,7 @@ type Judged struct {
 func JudgedText(w io.Writer, j *table.Judgement, s Judged, o Options) error {
 	r := newReport(j.B, o)
 	r.heads = append(r.heads, j.A.Heads...)
-	df := &difference{page: r.page, d: j.Difference}
+	df := &difference{page: r.page, d: j.Difference, asides: r.asides}
 	df.pairs()
 	r.partners(j)
 	df.differences()

@@ -47,8 +47,9 @@ func judgedReport(j *table.Judgement, s Judged) JudgedReport {
 		}
 		rep.Unblessed = append(rep.Unblessed, gap)
 	}
+	asides := newAsides(j.B.Heads)
 	for _, c := range j.Below {
-		rep.Below = append(rep.Below, changeOf(j.B, c))
+		rep.Below = append(rep.Below, changeOf(j.B, c, asides))
 	}
 	for _, u := range j.Gaps.Unstable {
 		rep.Unstable = append(rep.Unstable, unstableOf(j.B, u))

@@ -95,6 +95,7 @@ func (r *report) explained(groups []table.Group) {
 		r.p.para(2, plain, c.notes)
 		for _, pl := range c.places {
 			r.p.para(2, boundary, pl.where)
+			r.besides(4, pl.changes)
 			r.steps(pl.changes)
 		}
 	}

@@ -25,7 +25,7 @@ func written(t *testing.T, f func(io.Writer) error) []byte {
 }
 
 func TestJSON(t *testing.T) {
-	for name, make := range map[string]func(*testing.T) *sample{"four": four, "failed": failed, "repetitions": repetitions, "chances": chances} {
+	for name, make := range map[string]func(*testing.T) *sample{"four": four, "failed": failed, "repetitions": repetitions, "chances": chances, "configured": configured} {
 		got := written(t, func(w io.Writer) error { return JSON(w, make(t).table(), summary) })
 		golden(t, name+".json", got)
 		var back Report

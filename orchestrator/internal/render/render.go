@@ -32,6 +32,7 @@ func Text(w io.Writer, t *table.Table, s Summary, o Options) error {
 	groups, residue := t.Groups(), t.Residue()
 	r.kernels()
 	r.clocks()
+	r.unconfigured()
 	open, explained := splitGroups(groups)
 	r.blocks(r.items(open))
 	r.explained(explained)

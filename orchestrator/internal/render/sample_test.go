@@ -148,6 +148,38 @@ func chances(t *testing.T) *sample {
 	return s.set("loose/on/ack.class", "7 new", 1, 2).outcome("table-full/syn", observe.Unsupported, "no module", 0)
 }
 
+// configured is four with what stands beside rows: options, of which one kernel's
+// are not known, modules and defaults.
+func configured(t *testing.T) *sample {
+	s := four(t)
+	const new, oldest, mid, before = 0, 1, 2, 3
+	for i := range s.cells {
+		c := &s.cells[i]
+		c.Config = map[string]string{
+			"CONFIG_NF_CONNTRACK": "m", "CONFIG_NF_CT_PROTO_DCCP": "y", "CONFIG_NF_FLOW_TABLE": "m", "CONFIG_HZ": "250", "CONFIG_NFT_COUNTER": "m",
+		}
+		c.Modules = []observe.Module{{Name: "nf_flow_table", State: observe.ModuleLoaded}, {Name: "nft_counter", State: observe.ModuleLoaded}}
+		value := "2 0644"
+		if i == oldest {
+			value = "1 0644"
+		}
+		c.Rows = append(c.Rows, observe.Row{Name: "sysctl/inventory/events.default", Kind: observe.Text, Value: value})
+		c.Probes = append(c.Probes, results.Probe{Name: "sysctl/inventory", Outcome: observe.Recorded, Rows: 1})
+		for _, probe := range []string{"proto/dccp-life", "events/default"} {
+			c.Rows = append(c.Rows, observe.Row{Name: probe + "/first.told", Kind: observe.Text, Value: value})
+			c.Probes = append(c.Probes, results.Probe{Name: probe, Outcome: observe.Recorded, Rows: 1})
+		}
+	}
+	s.set("proto/dccp-life/first.told", "a", before, mid).set("proto/dccp-life/first.told", "b", new).set("proto/dccp-life/first.told", "a", oldest)
+	delete(s.cells[new].Config, "CONFIG_NF_CT_PROTO_DCCP")
+	s.cells[new].Config["CONFIG_NFT_COUNTER"] = "n"
+	delete(s.cells[oldest].Config, "CONFIG_NF_FLOW_TABLE")
+	s.cells[oldest].Modules[0].State = observe.ModuleMissing
+	s.outcome("enable/flowtable", observe.Unsupported, "nf_flow_table: no such module in 5.10, built without CONFIG_NF_FLOW_TABLE", oldest)
+	s.cells[mid].Config = nil
+	return s
+}
+
 // backport is a fix that went into 6.12.1 after 6.1.100, and was backported
 // into both series: it shows where it went in, twice.
 func backport(t *testing.T) *sample {

@@ -15,7 +15,8 @@ import (
 // report is one Text being written.
 type report struct {
 	page
-	t *table.Table
+	t      *table.Table
+	asides *asides
 }
 
 func newReport(t *table.Table, o Options) *report {
@@ -23,7 +24,7 @@ func newReport(t *table.Table, o Options) *report {
 	for _, p := range t.Probes {
 		probes = append(probes, p.Name)
 	}
-	return &report{page: newPage(o, t.Heads, probes), t: t}
+	return &report{page: newPage(o, t.Heads, probes), t: t, asides: newAsides(t.Heads)}
 }
 
 // items puts what changed into words.
@@ -38,7 +39,7 @@ func (r *report) items(groups []table.Group) []item {
 		}
 		for _, c := range g.Changes {
 			it := item{probe: g.Probe, label: rowLabel(c.Row), look: l}
-			it.look.note = joinNotes(r.skippedText(c), r.partText(c))
+			it.look.note = joinNotes(r.skippedText(c), r.partText(c), besideText(r.asides.change(r.t, c)))
 			if c.Whole() {
 				it.look.rank = 0
 			}

@@ -49,7 +49,7 @@ func text(t *testing.T, s *sample, o Options) []byte {
 func TestText(t *testing.T) {
 	for name, make := range map[string]func(*testing.T) *sample{
 		"four": four, "backport": backport, "failed": failed, "many": many, "hostile": hostile,
-		"repetitions": repetitions, "clocks": clocks, "chances": chances,
+		"repetitions": repetitions, "clocks": clocks, "chances": chances, "configured": configured,
 		"same":   func(t *testing.T) *sample { return newSample(t, "5.10.262-1", "6.1.192-2") },
 		"single": func(t *testing.T) *sample { return newSample(t, "6.1.192-2") },
 		"again": func(t *testing.T) *sample {

@@ -60,18 +60,19 @@ func TimelineJSON(w io.Writer, t *table.Table, lines []table.Line, all bool) err
 	for _, c := range t.Columns {
 		rep.Columns = append(rep.Columns, columnOf(t, c))
 	}
+	asides := newAsides(t.Heads)
 	for _, l := range lines {
 		if all || !l.Constant() {
-			rep.Rows = append(rep.Rows, timelineRowOf(t, l))
+			rep.Rows = append(rep.Rows, timelineRowOf(t, l, asides))
 		}
 	}
 	return encode(w, rep)
 }
 
-func timelineRowOf(t *table.Table, l table.Line) TimelineRow {
+func timelineRowOf(t *table.Table, l table.Line, a *asides) TimelineRow {
 	row := TimelineRow{
 		Row: l.Row.Name, Constant: l.Constant(), Values: []Value{}, Series: []TimelineSeries{},
-		Boundaries: boundariesOf(t, l.Change), Explained: len(l.Change.Boundaries) > 0 && l.Change.Explained(),
+		Boundaries: boundariesOf(t, l.Change, a), Explained: len(l.Change.Boundaries) > 0 && l.Change.Explained(),
 	}
 	first := make([]int, len(l.Values))
 	for at := len(l.Series) - 1; at >= 0; at-- {
@@ -99,13 +100,13 @@ func timelineRowOf(t *table.Table, l table.Line) TimelineRow {
 	return row
 }
 
-func boundariesOf(t *table.Table, c table.Change) []Boundary {
+func boundariesOf(t *table.Table, c table.Change, a *asides) []Boundary {
 	out := []Boundary{}
 	for _, b := range c.Boundaries {
 		out = append(out, Boundary{
 			Kind: b.Kind, Older: b.Older, Newer: b.Newer, Backport: b.Backport,
 			From: t.Columns[b.From].Label, To: t.Columns[b.To].Label, Skipped: labelsOf(t, b.Skipped),
-			Notes: notesOf(&t.Book, b.Notes),
+			Notes: notesOf(&t.Book, b.Notes), GoesWith: a.boundary(t, c, b),
 		})
 	}
 	return out

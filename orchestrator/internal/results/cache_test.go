@@ -248,3 +248,18 @@ func TestKnownOf(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// A configuration is the kernel's, which whoever asks has.
+func TestCacheLeavesConfig(t *testing.T) {
+	c := NewCache(t.TempDir())
+	k := knownOf("1", "a/one")
+	k.Cell.Config = map[string]string{"CONFIG_NF_CONNTRACK": "m"}
+	put(t, c, k, "run")
+	got, err := c.Get(identity())
+	if err != nil || got == nil || got.Cell.Config != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if k.Cell.Config == nil {
+		t.Error("the cell itself was changed")
+	}
+}

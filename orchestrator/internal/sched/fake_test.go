@@ -38,7 +38,8 @@ type fakes struct {
 	modules string // an empty directory
 	boots   map[string]int
 	scripts map[string]script
-	hangs   chan struct{} // told whenever a guest starts to hang
+	configs map[string]string // paths of configurations
+	hangs   chan struct{}     // told whenever a guest starts to hang
 
 	mu      sync.Mutex
 	running int
@@ -52,7 +53,7 @@ func (f *fakes) Fetch(_ context.Context, c kernel.Candidate) (*kernel.Kernel, er
 	if err := f.scripts[c.Version].fetchErr; err != nil {
 		return nil, err
 	}
-	return &kernel.Kernel{Candidate: c, Image: c.Version, ModulesDir: f.modules, Digest: "digest of " + c.Version}, nil
+	return &kernel.Kernel{Candidate: c, Image: c.Version, ModulesDir: f.modules, Config: f.configs[c.Version], Digest: "digest of " + c.Version}, nil
 }
 
 func (f *fakes) Describe(context.Context, matrix.Guest) (Machine, error) {
