@@ -35,6 +35,8 @@ type Kernel struct {
 
 	// Changelog is the text of changelog.gz; "" means that it is a link to nowhere.
 	Changelog string
+	// Config is the kernel's configuration; "" means one option.
+	Config string
 	// Image is the content of vmlinuz; "" means some text.
 	Image string
 	// Modules by name below the modules directory; nil means a few.
@@ -90,7 +92,7 @@ func (m *Mirror) Add(suite string, k Kernel) {
 	dir := "usr/lib/modules/" + k.Release + "/"
 	files := map[string][]File{
 		"base": append(k.docFiles(m.t, "linux-base-"+k.Release),
-			File{Name: "./" + dir + "config", Data: "CONFIG_NET=y\n"}, File{Name: "./" + dir + "modules.builtin", Data: "kernel/net/core.ko\n"}),
+			File{Name: "./" + dir + "config", Data: k.config()}, File{Name: "./" + dir + "modules.builtin", Data: "kernel/net/core.ko\n"}),
 		"binary":  {{Name: "./" + dir + "vmlinuz", Data: k.image()}},
 		"modules": k.moduleFiles(m.t),
 	}
@@ -107,11 +109,18 @@ func (k Kernel) image() string {
 	return "image of " + k.Release
 }
 
+func (k Kernel) config() string {
+	if k.Config != "" {
+		return k.Config
+	}
+	return "CONFIG_NET=y\n"
+}
+
 func (k Kernel) imageFiles(dir string) []File {
 	return []File{
 		{Name: "./" + dir + "/", Type: '5'},
 		{Name: "./" + dir + "/vmlinuz-" + k.Release, Data: k.image()},
-		{Name: "./" + dir + "/config-" + k.Release, Data: "CONFIG_NET=y\n"},
+		{Name: "./" + dir + "/config-" + k.Release, Data: k.config()},
 		{Name: "./" + dir + "/System.map-" + k.Release, Data: "ffffffff81000000 T _text\n"},
 		{Name: "./usr/lib/modules/" + k.Release + "/modules.builtin", Data: "kernel/net/core.ko\n"},
 	}

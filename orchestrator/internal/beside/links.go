@@ -110,7 +110,7 @@ func (c *Comparison) Of(s Subject) []Difference {
 		}
 		for i, d := range c.All {
 			ok, err := path.Match(l.target, d.Name)
-			if err == nil && ok && (d.Kind != Sysctl || d.changed() && !sets(s.Head, d.Name) && !tells(s.Row, d.Name)) {
+			if err == nil && ok && (d.Kind != Sysctl || d.Changed() && !sets(s.Head, d.Name) && !tells(s.Row, d.Name)) {
 				picked[i] = true
 			}
 		}
@@ -124,8 +124,8 @@ func (c *Comparison) Of(s Subject) []Difference {
 	return out
 }
 
-// changed reports whether both kernels have what differs.
-func (d Difference) changed() bool { return d.From != Absent && d.To != Absent }
+// Changed reports whether both kernels have what differs.
+func (d Difference) Changed() bool { return d.From != Absent && d.To != Absent }
 
 // named are options and settings in a sentence.
 var named = regexp.MustCompile(`\bCONFIG_[A-Za-z0-9_]+|\bnet\.[a-z0-9_.]*[a-z0-9_]`)

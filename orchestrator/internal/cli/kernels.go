@@ -17,12 +17,12 @@ import (
 func (a *app) kernelsCommand() *cobra.Command {
 	kernels := &cobra.Command{
 		Use:                        "kernels",
-		Short:                      "List, fetch, verify and forget kernels",
+		Short:                      "List, fetch, compare, verify and forget kernels",
 		SuggestionsMinimumDistance: 2,
 		Args:                       a.args(cobra.NoArgs),
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	kernels.AddCommand(a.kernelsList(), a.kernelsFetch(), a.kernelsVerify(), a.kernelsGC())
+	kernels.AddCommand(a.kernelsList(), a.kernelsFetch(), a.kernelsCompare(), a.kernelsVerify(), a.kernelsGC())
 	return kernels
 }
 

@@ -87,8 +87,16 @@ func runScript(t *testing.T, script string) {
 // newMirror offers two kernels, one of them in two flavours, and one that no signed index names in full.
 func newMirror(t *testing.T) *kerneltest.Mirror {
 	m := kerneltest.NewMirror(t)
-	m.Add("bookworm", kerneltest.Kernel{Version: "6.1.176-1", Release: "6.1.0-50-cloud-amd64"})
-	m.Add("bookworm", kerneltest.Kernel{Version: "6.1.192-2", Release: "6.1.0-56-cloud-amd64", Meta: true})
+	modules := kerneltest.DefaultModules()
+	modules["kernel/net/netfilter/nf_nat.ko"] = "nf_nat"
+	m.Add("bookworm", kerneltest.Kernel{
+		Version: "6.1.176-1", Release: "6.1.0-50-cloud-amd64", Modules: modules,
+		Config: "CONFIG_NET=y\nCONFIG_NF_CT_PROTO_DCCP=y\nCONFIG_NF_NAT=m\nCONFIG_NETFILTER_NETLINK=m\n# CONFIG_NF_OSF is not set\n",
+	})
+	m.Add("bookworm", kerneltest.Kernel{
+		Version: "6.1.192-2", Release: "6.1.0-56-cloud-amd64", Meta: true,
+		Config: "CONFIG_NETFILTER_NETLINK=y\n# CONFIG_NF_NAT is not set\nCONFIG_NF_FLOW_TABLE=m\n",
+	})
 	m.Add("bookworm", kerneltest.Kernel{Version: "6.1.192-2", Release: "6.1.0-56-rt-amd64"})
 	m.Add("trixie-backports", kerneltest.Kernel{
 		Version: "7.1.13-1~bpo13+1", Release: "7.1.13+deb13-cloud-amd64", Layout: kerneltest.Split, Unlisted: []string{"modules"},

@@ -5,6 +5,7 @@ import (
 	"io"
 	"testing"
 
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/beside"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/notes"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/table"
 )
@@ -29,4 +30,24 @@ func TestBeside(t *testing.T) {
 	d := table.Diff(table.New(s.cells[1:2], heads), table.New(s.cells[:1], heads)) // 5.10 and 7.3
 	golden(t, "diff.configured.80.txt", written(t, func(w io.Writer) error { return DiffText(w, d, Options{}) }))
 	golden(t, "diff.configured.json", written(t, func(w io.Writer) error { return DiffJSON(w, d) }))
+}
+
+// A kernel of one's own may be called anything, and so may its modules.
+func TestBuildsAreEscaped(t *testing.T) {
+	b := Builds{
+		From: Build{Ref: "dir:a", Version: "6.9.1", Release: "6.9.1\x1b[2J", Options: 2, Modules: 1},
+		To:   Build{Ref: "dir:b", Version: "6.9.2", Release: "6.9.2", Options: 1, Modules: 1},
+		Options: []beside.Difference{
+			{Kind: beside.Option, Name: "CONFIG_CMDLINE", From: "\"a\x1b[31mb\"", To: beside.Absent},
+			{Kind: beside.Option, Name: "CONFIG_NF_CT_PROTO_DCCP", From: "y", To: "n"},
+		},
+		Modules: []beside.Difference{{Kind: beside.Module, Name: "nf\nnat", From: beside.Absent, To: "module"}},
+	}
+	got := written(t, func(w io.Writer) error { return BuildsText(w, b, Options{Width: 60}) })
+	golden(t, "builds.60.txt", got)
+	fits(t, got, 60)
+	golden(t, "builds.json", written(t, func(w io.Writer) error { return BuildsJSON(w, b) }))
+
+	b.To.Options, b.Options = 0, nil // of a configuration that is not known nothing is said
+	golden(t, "builds.unknown.60.txt", written(t, func(w io.Writer) error { return BuildsText(w, b, Options{Width: 60}) }))
 }
