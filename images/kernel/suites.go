@@ -48,6 +48,7 @@ type suiteState struct {
 	Missing      bool      `json:"missing,omitempty"`
 	Suite        string    `json:"suite"`
 	Codename     string    `json:"codename"`
+	Date         time.Time `json:"date,omitzero"` // when it was signed; zero in what older versions kept
 	ValidUntil   time.Time `json:"valid_until"`
 	ETag         string    `json:"etag,omitempty"`
 	LastModified string    `json:"last_modified,omitempty"`
@@ -144,7 +145,7 @@ func (s *debian) askSuite(ctx context.Context, d *suiteData, known bool, arch st
 		return suiteState{}, nil, err
 	}
 	state := suiteState{
-		Asked: s.now(), Suite: rel.Suite, Codename: rel.Codename, ValidUntil: rel.ValidUntil,
+		Asked: s.now(), Suite: rel.Suite, Codename: rel.Codename, Date: rel.Date, ValidUntil: rel.ValidUntil,
 		ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"),
 	}
 	name, hash, ok := chooseIndex(rel, arch)

@@ -81,6 +81,9 @@ func LoadKeyring(path string, paths []string) (Keyring, error) {
 	return all, nil
 }
 
+// Len is how many keys there are.
+func (k Keyring) Len() int { return len(k.entities) }
+
 // verify checks a signature over text by the key id. The openpgp package's own
 // check would refuse a key that has expired since.
 func (k Keyring) verify(id uint64, text []byte, sig *packet.Signature) error {

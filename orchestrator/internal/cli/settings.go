@@ -59,7 +59,11 @@ const cacheVariable = "CTMATRIX_CACHE"
 
 // catalog opens the kernels that the settings allow.
 func (a *app) catalog(c *matrix.Config, progress kernel.Progress) (*kernel.Catalog, error) {
-	return kernel.New(kernel.Options{
+	return kernel.New(a.catalogOptions(c, progress))
+}
+
+func (a *app) catalogOptions(c *matrix.Config, progress kernel.Progress) kernel.Options {
+	return kernel.Options{
 		CacheDir:        os.Getenv(cacheVariable),
 		Mirror:          c.Mirror,
 		SecurityMirror:  c.SecurityMirror,
@@ -69,7 +73,7 @@ func (a *app) catalog(c *matrix.Config, progress kernel.Progress) (*kernel.Catal
 		Progress:        progress,
 		Warn:            a.warn,
 		Verbose:         a.say,
-	})
+	}
 }
 
 // orNil is the list, or nil if it is empty, which stands for the default.

@@ -56,9 +56,15 @@ func Prove(ctx context.Context, qemu string, accel Accel) (Proof, error) {
 	return proof, err
 }
 
-// prove runs a firmware and waits for it to say so. One that does not in time is
+// ProveClock says whether guest code runs under emulation on the virtual clock,
+// which not every QEMU is built with. An error is as in Prove.
+func ProveClock(ctx context.Context, qemu string) (Proof, error) {
+	return prove(ctx, qemu, TCG, firmware(), askTime, virtualClock{seed: 1}.args()...)
+}
+
+// prove runs a firmware, on a machine with more arguments, and waits for it to say so. One that does not in time is
 // an unsure verdict.
-func prove(ctx context.Context, qemu string, accel Accel, rom []byte, limit time.Duration) (Proof, error) {
+func prove(ctx context.Context, qemu string, accel Accel, rom []byte, limit time.Duration, more ...string) (Proof, error) {
 	path, err := Path(qemu)
 	if err != nil {
 		return Proof{}, err
@@ -78,6 +84,7 @@ func prove(ctx context.Context, qemu string, accel Accel, rom []byte, limit time
 		// The CPU of guests, whose registers not every host lets QEMU set.
 		"-machine", defaultMachine, "-accel", string(accel), "-cpu", (&VM{Accel: accel}).cpu(), "-m", "16M", "-bios", file,
 		"-device", "isa-debug-exit,iobase=0xf4,iosize=0x01")
+	cmd.Args = append(cmd.Args, more...)
 	var text bytes.Buffer
 	said := &limited{w: &text, left: errTextLimit}
 	cmd.Stdout, cmd.Stderr = said, said
