@@ -3,7 +3,8 @@ package cli
 import (
 	"fmt"
 	"io"
-	"slices"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,8 @@ type bars struct {
 	cells    map[int]*cellLine // those that run
 	sum      *mpb.Bar          // shows total; nil before there is any
 	closed   bool
+	events   *events // told the same; nil where nobody wants it
+	heart    *heart  // tells plain output of the whole; nil before a cell runs
 }
 
 // cellLine is the line of one cell on a terminal.
@@ -49,16 +52,35 @@ func (l *cellLine) get() string {
 }
 
 func (a *app) bars() *bars {
-	b := &bars{out: a.stderr, cells: map[int]*cellLine{}}
-	if isTerminal(a.stderr) {
+	b := &bars{out: a.stderr, cells: map[int]*cellLine{}, events: a.events}
+	if isTerminal(a.stderr) && !unattended(os.Getenv) && !b.mute() {
 		b.progress = mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(24))
 	}
 	a.live = b
 	return b
 }
 
+// unattended reports whether output goes to the log of some automation, which
+// may have a terminal for it: nobody watches bars there. Those that there are
+// set CI.
+func unattended(env func(string) string) bool {
+	ci := strings.ToLower(env("CI"))
+	return ci != "" && ci != "false" && ci != "0"
+}
+
+// mute reports whether standard error is the events' alone.
+func (b *bars) mute() bool { return b.events != nil && b.events.alone }
+
 // line writes a line, above the bars where there are any.
 func (b *bars) line(text string) {
+	b.events.message(text)
+	if !b.mute() {
+		b.write(text)
+	}
+}
+
+// write is line that is told to nobody else.
+func (b *bars) write(text string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// A standard error that is gone leaves nowhere to complain.
@@ -85,7 +107,11 @@ func (b *bars) Close() {
 	b.mu.Lock()
 	was := b.closed
 	b.closed = true
+	heart := b.heart
 	b.mu.Unlock()
+	if heart != nil && !was {
+		heart.stop()
+	}
 	if was || b.progress == nil {
 		return
 	}
@@ -100,6 +126,7 @@ func (b *bars) Close() {
 
 // Start implements kernel.Progress.
 func (b *bars) Start(name string, total int64) kernel.Task {
+	b.events.download(eventDownload, name, total, nil)
 	if b.progress == nil {
 		return &download{bars: b, name: name}
 	}
@@ -129,41 +156,58 @@ func (d *download) Add(n int64) {
 }
 
 func (d *download) Done(err error) {
-	if d.bar != nil {
-		d.bar.Abort(true)
-		return
-	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err == nil && d.got > 0 {
-		d.bars.line(fmt.Sprintf("fetched %s (%.1f MiB)", d.name, float64(d.got)/(1<<20)))
+	got := d.got
+	d.mu.Unlock()
+	d.bars.events.download(eventDownloaded, d.name, got, err)
+	switch {
+	case d.bar != nil:
+		d.bar.Abort(true)
+	case err == nil && got > 0 && !d.bars.mute() && !d.bars.runs():
+		d.bars.write(fmt.Sprintf("fetched %s (%.1f MiB)", d.name, float64(got)/(1<<20)))
 	}
 }
 
-// State implements sched.Progress. On a terminal only cells that run have a line;
-// what went wrong with others stays above.
+// runs reports whether cells are told of: then their kernels' packages are not.
+func (b *bars) runs() bool {
+	b.total.mu.Lock()
+	defer b.total.mu.Unlock()
+	return b.total.cells > 0
+}
+
+// State implements sched.Progress. On a terminal only cells that run have a line,
+// and what went wrong with others stays above. Elsewhere each cell that ran has
+// one line, when it has ended.
 func (b *bars) State(i int, cell results.Cell, state string) {
 	now := time.Now()
 	ended := b.total.state(i, cell, state)
-	if b.progress != nil {
+	b.events.state(i, cell, state, ended)
+	switch {
+	case b.mute():
+		return
+	case b.progress != nil:
 		b.show(i, nameOf(cell), state, ended)
+	case !ended:
+		b.beat()
 	}
 	wrong := ended && state != string(results.CellOK) && state != "kept"
-	told := b.progress == nil && !slices.Contains([]string{"waits", "fetches", "fetched", "ends", "kept"}, state) && (cell.Booted() || !ended)
-	if wrong || told {
+	if wrong || b.progress == nil && ended && cell.Booted() && state != "kept" {
 		text := fmt.Sprintf("%-10s %s", nameOf(cell), state)
 		if cell.Reason != "" {
 			text += ": " + observe.Bounded(cell.Reason)
 		}
-		b.line(text)
+		b.write(text)
 	}
 	if b.progress == nil && ended && b.total.due(now) {
-		b.line(b.total.text(now))
+		b.write(b.total.text(now))
 	}
 }
 
 // Left is told how long the run will go on.
-func (b *bars) Left(d time.Duration) { b.total.left(d, time.Now()) }
+func (b *bars) Left(d time.Duration) {
+	b.total.left(d, time.Now())
+	b.events.left(d)
+}
 
 // nameOf names a cell as the table does.
 func nameOf(cell results.Cell) string {

@@ -39,9 +39,9 @@ func TestRealInterrupt(t *testing.T) {
 	}
 	t.Chdir(t.TempDir()) // no matrix.yaml
 	ctx, cancel := context.WithCancel(t.Context())
-	stderr := &trigger{text: " runs\n", do: cancel}
+	stderr := &trigger{text: `"state":"runs"`, do: cancel}
 	var stdout bytes.Buffer
-	status := Main(ctx, []string{"run", "--no-cache", "--kernel", "debian:6.1", "--out", "runs"}, &stdout, stderr)
+	status := Main(ctx, []string{"run", "--no-cache", "--kernel", "debian:6.1", "--out", "runs", "--json-events", "-"}, &stdout, stderr)
 	if status != ExitFailed {
 		t.Errorf("exit status %d, want %d\n%s%s", status, ExitFailed, &stdout, &stderr.buf)
 	}

@@ -31,7 +31,9 @@ var Version = "unknown"
 // app is what commands share.
 type app struct {
 	stdout, stderr io.Writer
-	live           *bars // through which lines go to stderr
+	live           *bars   // through which lines go to stderr
+	events         *events // what goes on, for a program; nil where it is not wanted
+	eventsTo       string
 	verbose        bool
 	noColor        bool
 	width          int
@@ -62,17 +64,23 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if err != nil && !errors.As(err, &exit{}) {
+		for _, line := range strings.Split(strings.TrimSpace(err.Error()), "\n") {
+			fmt.Fprintf(stderr, "ctmatrix: %s\n", line)
+		}
+	}
+	return exitStatus(err)
+}
+
+// exitStatus is how a command that came to an error ends.
+func exitStatus(err error) int {
 	var status exit
 	switch {
 	case err == nil:
 		return ExitSame
 	case errors.As(err, &status):
 		return status.status
-	}
-	for _, line := range strings.Split(strings.TrimSpace(err.Error()), "\n") {
-		fmt.Fprintf(stderr, "ctmatrix: %s\n", line)
-	}
-	if errors.As(err, &usage{}) {
+	case errors.As(err, &usage{}):
 		return ExitUsage
 	}
 	return ExitFailed

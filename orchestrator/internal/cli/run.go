@@ -64,10 +64,12 @@ was planned: what has ended stays, what failed or was cut off is run.
 			return cobra.NoArgs(cmd, args)
 		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if flags.resume {
-				return a.resume(cmd, flags, args)
-			}
-			return a.run(cmd, flags)
+			return a.witnessed(func() error {
+				if flags.resume {
+					return a.resume(cmd, flags, args)
+				}
+				return a.run(cmd, flags)
+			})
 		},
 	}
 	a.runFlags(cmd, &flags, 1)
@@ -83,6 +85,7 @@ was planned: what has ended stays, what failed or was cut off is run.
 // times unless the user says otherwise.
 func (a *app) runFlags(cmd *cobra.Command, flags *runFlags, repeat int) {
 	a.settingFlags(cmd)
+	a.eventsFlag(cmd)
 	f := cmd.Flags()
 	f.StringArray("kernel", nil, "kernel to run, instead of the matrix's (may be given several times)")
 	f.StringArray("probe", nil, "probes to run, by glob, instead of the matrix's (several times)")
@@ -144,7 +147,7 @@ func (a *app) measure(cmd *cobra.Command, flags runFlags, started time.Time) (st
 	if err != nil {
 		return "", err
 	}
-	s.Progress, s.Left, s.Shuffle, s.FreshGuest, s.Anew = bars, bars.Left, seed, flags.fresh, flags.noCache
+	s.Progress, s.Left, s.Ended, s.Shuffle, s.FreshGuest, s.Anew = bars, bars.Left, a.events.probe, seed, flags.fresh, flags.noCache
 	candidates, err := sched.Resolve(ctx, catalog, c.Kernels)
 	if err != nil {
 		return "", refError(err)
@@ -168,6 +171,7 @@ func (a *app) measure(cmd *cobra.Command, flags runFlags, started time.Time) (st
 
 // execute runs cells to the end, or for as long as the user lets it.
 func (a *app) execute(ctx context.Context, s *sched.Scheduler, cells []sched.Cell, bars *bars, flags runFlags) error {
+	a.events.planned(s.Out.Dir(), s.Jobs, len(s.Selected), s.Out.Plan().Cells)
 	if err := s.Run(ctx, cells); err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ failed or there was nothing to compare.`,
   ctmatrix stability latest runs/20261101T010000Z`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return a.measureStability(cmd, flags)
+				return a.witnessed(func() error { return a.measureStability(cmd, flags) })
 			}
 			if err := onlyForRuns(cmd); err != nil {
 				return err

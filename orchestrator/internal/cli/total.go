@@ -23,6 +23,7 @@ type total struct {
 	until time.Time // when the run is guessed to end; zero where it cannot be
 	last  time.Time // when plain output was told last, or might first have been
 	told  bool
+	final bool // the end of all cells that there are was told, if it had to be
 }
 
 // totalEvery is how often plain output is told of the whole.
@@ -36,6 +37,7 @@ func (t *total) state(i int, cell results.Cell, state string) (ended bool) {
 	switch state {
 	case "waits":
 		t.cells++
+		t.final = false
 		return false
 	case "boots":
 		if t.runs == nil {
@@ -78,7 +80,9 @@ func (t *total) due(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ended == t.cells {
-		return t.told || t.cached > 0
+		first := !t.final
+		t.final = true
+		return first && (t.told || t.cached > 0)
 	}
 	if t.last.IsZero() {
 		t.last = now

@@ -37,6 +37,9 @@ func (s *Scheduler) run(ctx context.Context, i int, cell *results.Cell, t task) 
 	put := func(cell results.Cell, rows []observe.Row) error { return s.Out.Put(i, cell, rows) }
 	saver := newSaver(put)
 	c.saved = func() { saver.save(*cell, c.rows) }
+	if s.Ended != nil {
+		c.ended = func(p results.Probe) { s.Ended(i, *cell, p) }
+	}
 	cell.Outcome = results.CellMissing
 	outcome, reason := s.phases(ctx, i, c, t)
 	cell.Outcome, cell.Reason = outcome, reason

@@ -24,6 +24,8 @@ type collector struct {
 	opened   []observe.Row // rows of the open probe
 	// saved is called whenever a probe has ended.
 	saved func()
+	// ended is told of each probe that ends in a guest; it may be nil.
+	ended func(results.Probe)
 }
 
 // read takes the stream to its end. An error is the stream's: garbled or
@@ -116,9 +118,17 @@ func (c *collector) end(e *observe.End) {
 		c.open.Rows = len(c.opened)
 		c.rows = append(c.rows, c.opened...)
 	}
-	c.cell.Probes = append(c.cell.Probes, *c.open)
-	c.open, c.opened = nil, nil
+	c.put()
 	c.saved()
+}
+
+// put ends the open probe, as it stands.
+func (c *collector) put() {
+	c.cell.Probes = append(c.cell.Probes, *c.open)
+	if c.ended != nil {
+		c.ended(*c.open)
+	}
+	c.open, c.opened = nil, nil
 }
 
 // standing is how the cell stands by the probes that have ended.
@@ -148,8 +158,7 @@ func (c *collector) endOpen(outcome observe.Outcome, reason string) {
 		return
 	}
 	c.open.Outcome, c.open.Reason, c.open.Rows = outcome, reason, 0
-	c.cell.Probes = append(c.cell.Probes, *c.open)
-	c.open, c.opened = nil, nil
+	c.put()
 }
 
 // notEnded are those of names that have no outcome yet.

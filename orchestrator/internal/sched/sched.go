@@ -83,6 +83,10 @@ type Scheduler struct {
 	// Left is told how long the run will go on, whenever that is guessed anew; 0
 	// where it cannot be. It may be nil.
 	Left func(time.Duration)
+	// Ended is told of each probe that has ended in a guest of the i-th cell, as it
+	// does; not of those from the cache, nor of those that never ran. It is called
+	// from several goroutines, and may be nil.
+	Ended func(i int, cell results.Cell, p results.Probe)
 	// Warn is told what the user should know although all went well. It may be
 	// nil.
 	Warn func(msg string)
