@@ -28,6 +28,7 @@ type bars struct {
 	cells    map[int]*cellLine // those that run
 	sum      *mpb.Bar          // shows total; nil before there is any
 	closed   bool
+	probes   int     // of each cell; 0 where not told
 	events   *events // told the same; nil where nobody wants it
 	heart    *heart  // tells plain output of the whole; nil before a cell runs
 }
@@ -207,6 +208,16 @@ func (b *bars) State(i int, cell results.Cell, state string) {
 func (b *bars) Left(d time.Duration) {
 	b.total.left(d, time.Now())
 	b.events.left(d)
+}
+
+// Ended is a sched.Scheduler's: a cell that runs says how far it has come.
+func (b *bars) Ended(i int, cell results.Cell, p results.Probe) {
+	b.events.probe(i, cell, p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if line := b.cells[i]; line != nil && !b.closed && b.probes > 0 {
+		line.set(fmt.Sprintf("%-10s runs · %d/%d probes", nameOf(cell), len(cell.Probes), b.probes))
+	}
 }
 
 // nameOf names a cell as the table does.

@@ -56,8 +56,8 @@ func story(b *bars) {
 	for _, state := range []string{"boots", "runs"} {
 		b.State(0, a, state)
 	}
-	b.events.probe(0, a, results.Probe{Name: "loose/on", Outcome: observe.Recorded, Rows: 11})
-	b.events.probe(0, a, results.Probe{Name: "loose/off", Outcome: observe.Unsupported, Reason: "no \x1b[31mmodule"})
+	b.Ended(0, a, results.Probe{Name: "loose/on", Outcome: observe.Recorded, Rows: 11})
+	b.Ended(0, a, results.Probe{Name: "loose/off", Outcome: observe.Unsupported, Reason: "no \x1b[31mmodule"})
 	b.State(0, a, "ends")
 	a.Outcome, a.Steps = results.CellOK, []results.Step{{Name: "boot"}}
 	a.Probes = []results.Probe{{Outcome: observe.Recorded}, {Outcome: observe.Recorded}, {Outcome: observe.Unsupported}}

@@ -83,7 +83,7 @@ func (a *app) goOn(cmd *cobra.Command, flags runFlags, out *results.Writer, run 
 	if err := out.Continue(time.Now()); err != nil {
 		return err
 	}
-	s.Out, s.Progress, s.Left, s.Ended = out, bars, bars.Left, a.events.probe
+	s.Out, s.Progress, s.Left, s.Ended = out, bars, bars.Left, bars.Ended
 	flags.out = cmp.Or(filepath.Dir(run.Dir), flags.out)
 	return a.execute(cmd.Context(), s, cells, bars, flags)
 }

@@ -147,7 +147,7 @@ func (a *app) measure(cmd *cobra.Command, flags runFlags, started time.Time) (st
 	if err != nil {
 		return "", err
 	}
-	s.Progress, s.Left, s.Ended, s.Shuffle, s.FreshGuest, s.Anew = bars, bars.Left, a.events.probe, seed, flags.fresh, flags.noCache
+	s.Progress, s.Left, s.Ended, s.Shuffle, s.FreshGuest, s.Anew = bars, bars.Left, bars.Ended, seed, flags.fresh, flags.noCache
 	candidates, err := sched.Resolve(ctx, catalog, c.Kernels)
 	if err != nil {
 		return "", refError(err)
@@ -171,7 +171,8 @@ func (a *app) measure(cmd *cobra.Command, flags runFlags, started time.Time) (st
 
 // execute runs cells to the end, or for as long as the user lets it.
 func (a *app) execute(ctx context.Context, s *sched.Scheduler, cells []sched.Cell, bars *bars, flags runFlags) error {
-	a.events.planned(s.Out.Dir(), s.Jobs, len(s.Selected), s.Out.Plan().Cells)
+	bars.probes = len(s.Selected)
+	a.events.planned(s.Out.Dir(), s.Jobs, bars.probes, s.Out.Plan().Cells)
 	if err := s.Run(ctx, cells); err != nil {
 		return err
 	}

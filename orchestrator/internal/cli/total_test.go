@@ -57,7 +57,7 @@ func TestTotal(t *testing.T) {
 // the other for ever.
 func TestBarsOnATerminal(t *testing.T) {
 	var screen bytes.Buffer
-	b := &bars{out: io.Discard, cells: map[int]*cellLine{}}
+	b := &bars{out: io.Discard, cells: map[int]*cellLine{}, probes: 3}
 	b.progress = mpb.New(mpb.WithOutput(&screen), mpb.WithAutoRefresh(), mpb.WithRefreshRate(time.Millisecond))
 	var all sync.WaitGroup
 	const workers, each = 10, 100
@@ -70,6 +70,7 @@ func TestBarsOnATerminal(t *testing.T) {
 				b.State(i, booted, "boots")
 				b.Left(time.Hour)
 				b.State(i, booted, "runs")
+				b.Ended(i, booted, results.Probe{})
 				b.State(i, booted, "ok")
 			}
 			b.line("a word")
