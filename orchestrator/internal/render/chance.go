@@ -12,6 +12,11 @@ func (r *report) chance() {
 	}
 	r.p.blank()
 	r.p.line(span{strong, "by chance: compared with nothing"})
+	r.blocks(r.chanceItems())
+}
+
+// chanceItems puts into words how often something happened, on each kernel.
+func (r *report) chanceItems() []item {
 	l := look{where: []string{"how often"}}
 	for i := range r.t.Columns {
 		l.heads = append(l.heads, r.label(i))
@@ -24,5 +29,5 @@ func (r *report) chance() {
 		}
 		items = append(items, it)
 	}
-	r.blocks(items)
+	return items
 }

@@ -146,13 +146,16 @@ func reasons(b *table.Book, list []int) string {
 }
 
 // notesText tells what notes say of a change.
-func (r *report) notesText(c table.Change) string {
+func (r *report) notesText(c table.Change) string { return reasons(&r.t.Book, noteIndexes(c)) }
+
+// noteIndexes are the notes that cover any boundary of a change.
+func noteIndexes(c table.Change) []int {
 	var all []int
 	for _, b := range c.Boundaries {
 		all = append(all, b.Notes...)
 	}
 	slices.Sort(all)
-	return reasons(&r.t.Book, slices.Compact(all))
+	return slices.Compact(all)
 }
 
 // partText tells which boundaries of a change notes leave open, where they cover
