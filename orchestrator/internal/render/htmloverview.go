@@ -139,6 +139,14 @@ type htmlLink struct{ Href, Text string }
 
 func rowLink(row, text string) htmlLink { return htmlLink{"#row=" + row, observe.Escape(text)} }
 
+// nameLink leads to what has the name: a row, or else a probe.
+func nameLink(name string) htmlLink {
+	if strings.Count(name, "/") < 2 {
+		return htmlLink{"#probe=" + name, observe.Escape(name)}
+	}
+	return rowLink(name, name)
+}
+
 // htmlBlock is what differs in one probe, wherever it asks its question.
 type htmlBlock struct {
 	Probe, Question string
@@ -315,7 +323,7 @@ func (v *htmlView) gaps(residue table.Residue) []htmlGap {
 	for _, u := range gather(residue) {
 		g := htmlGap{Status: u.status, Kernels: v.labels(u.columns), Reason: u.reason}
 		for _, name := range u.names {
-			g.Names = append(g.Names, rowLink(name, name))
+			g.Names = append(g.Names, nameLink(name))
 		}
 		out = append(out, escapedGap(g))
 	}
@@ -327,7 +335,7 @@ func (v *htmlView) unstableGaps(rows []table.UnstableRow) []htmlGap {
 	for _, f := range v.flickers(rows) {
 		g := htmlGap{Status: string(table.Unstable)}
 		for _, name := range f.names {
-			g.Names = append(g.Names, rowLink(name, name))
+			g.Names = append(g.Names, nameLink(name))
 		}
 		for i, column := range f.columns {
 			g.Lines = append(g.Lines, v.label(column)+": "+f.values[i])
@@ -342,7 +350,7 @@ func (v *htmlView) unsupportedGaps() []htmlGap {
 	for _, u := range v.unsupportedEverywhere() {
 		g := htmlGap{Status: u.status, Reason: u.reason}
 		for _, name := range u.names {
-			g.Names = append(g.Names, htmlLink{"#probe=" + name, observe.Escape(name)})
+			g.Names = append(g.Names, nameLink(name))
 		}
 		out = append(out, escapedGap(g))
 	}

@@ -31,7 +31,7 @@ type htmlProbe struct {
 	Name, Question string
 	Fields         []htmlField
 	Rows           []htmlRow
-	Chance         []htmlField // by row: what was counted, by kernel
+	Chance         []htmlChance
 	Logs           []htmlLog
 	Marks          htmlMarks
 }
@@ -50,6 +50,12 @@ type htmlValue struct {
 	Look    string // class of its look
 	Text    string
 	Kernels string // "" where it is the same on all
+}
+
+// htmlChance is a row of chance: what was counted, by kernel.
+type htmlChance struct {
+	Name, Label string
+	Lines       []string
 }
 
 // htmlWhy says where a row changes, and what notes say of that.
@@ -113,7 +119,7 @@ func (v *htmlView) probePart(probe string) *htmlProbe {
 	}
 	for _, c := range v.t.Chance {
 		if c.Probe == probe {
-			out.Chance = append(out.Chance, v.chanceField(c))
+			out.Chance = append(out.Chance, v.chanceRow(c))
 		}
 	}
 	return out
@@ -147,8 +153,8 @@ func headFields(h observe.Head) []htmlField {
 	return out
 }
 
-func (v *htmlView) chanceField(c table.ChanceRow) htmlField {
-	f := htmlField{Name: observe.Escape(strings.TrimPrefix(c.Row, c.Probe+"/"))}
+func (v *htmlView) chanceRow(c table.ChanceRow) htmlChance {
+	f := htmlChance{Name: observe.Escape(c.Row), Label: observe.Escape(strings.TrimPrefix(c.Row, c.Probe+"/"))}
 	for i, counts := range c.Counts {
 		if len(counts) > 0 {
 			f.Lines = append(f.Lines, observe.Escape(v.label(i)+": "+strings.Join(counts, ", ")))

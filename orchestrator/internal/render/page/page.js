@@ -330,9 +330,9 @@
 		if (!e) return;
 		for (let d = e.closest("details"); d; d = d.parentElement.closest("details")) d.open = true;
 		const focus = e.matches("details") ? e.querySelector("summary") : e;
-		if (e.matches("tr")) e.tabIndex = -1;
+		if (focus.tabIndex < 0) focus.tabIndex = -1;
 		focus.focus({ preventScroll: true });
-		e.scrollIntoView({ block: e.matches("tr") ? "center" : "start" });
+		e.scrollIntoView({ block: e.matches("details") ? "start" : "center" });
 	}
 	addEventListener("hashchange", reveal);
 	$("probes").addEventListener("click", (e) => {
