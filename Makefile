@@ -22,7 +22,7 @@ tools:
 	@./.ci/tools
 
 checkers:
-	@./.ci/tools xmllint
+	@./.ci/tools xmllint chromium
 
 test: checkers build unit real
 

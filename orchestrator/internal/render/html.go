@@ -85,7 +85,8 @@ type htmlPage struct {
 	Open        []htmlBlock
 	Gaps        []htmlGap
 	Unstable    []htmlGap
-	Causes      []htmlCause
+	Causes      []htmlCause // those that explain most
+	MoreCauses  []htmlCause
 	Explained   string // how much the causes explain
 	Stale       []Stale
 	Chance      []htmlBlock
@@ -113,13 +114,14 @@ type htmlView struct {
 	*report
 	changes []table.Change
 	groups  []table.Group
+	counts  Counts
 	changed map[string]table.Change // by row
 	rows    map[string][]table.Row  // by probe; a probe that not all recorded comes first, as a whole
 }
 
 func newHTMLView(t *table.Table) *htmlView {
 	v := &htmlView{
-		report: newReport(t, Options{}), changes: t.Changes(), groups: t.Groups(),
+		report: newReport(t, Options{}), changes: t.Changes(), groups: t.Groups(), counts: countTable(t),
 		changed: map[string]table.Change{}, rows: map[string][]table.Row{},
 	}
 	for _, c := range v.changes {
@@ -140,16 +142,18 @@ func newHTMLPage(t *table.Table, s Summary, d Detail) *htmlPage {
 	v := newHTMLView(t)
 	residue := t.Residue()
 	page := &htmlPage{
-		Title: "Connection tracking on " + count(countTable(t).Kernels, "kernel"), Verdict: v.sentence(residue),
+		Title: "Connection tracking on " + count(v.counts.Kernels, "kernel"), Verdict: v.sentence(residue),
 		Run: runFields(s, d), Facts: v.facts(), Kernels: v.kernelList(), Where: v.where(),
 		Gaps: v.gaps(residue), Unstable: v.unstableGaps(residue.Unstable), Stale: staleOf(&t.Book, t.Stale()),
 		Chance: v.blockList(v.chanceItems()), Unsupported: v.unsupportedGaps(),
 	}
 	page.Guest = sameGuest(page.Kernels)
 	open, _ := splitGroups(v.groups)
-	page.Open, page.Causes = v.blockList(v.items(open)), v.causeList()
+	page.Open = v.blockList(v.items(open))
+	page.Causes = v.causeList()
 	if n := len(page.Causes); n > 0 {
-		page.Explained = fmt.Sprintf("%d of %s explained by %s", len(v.changes)-table.Unexplained(v.changes), count(len(v.changes), "change"), count(n, "note"))
+		page.Explained = fmt.Sprintf("%d of %s explained by %s", len(v.changes)-table.Unexplained(v.changes), count(len(v.changes), "change"), count(n, "cause"))
+		page.Causes, page.MoreCauses = page.Causes[:min(n, mostCauses)], page.Causes[min(n, mostCauses):]
 	}
 	for i := range page.Stale {
 		page.Stale[i] = escapedStale(page.Stale[i])
@@ -158,6 +162,9 @@ func newHTMLPage(t *table.Table, s Summary, d Detail) *htmlPage {
 	page.Data = v.picture()
 	return page
 }
+
+// mostCauses is how many are shown before the reader asks for all.
+const mostCauses = 12
 
 // runFields say what run it is.
 func runFields(s Summary, d Detail) []htmlField {
@@ -197,7 +204,7 @@ func (v *htmlView) sentence(residue table.Residue) string {
 
 // facts are the counts that are worth a place of their own.
 func (v *htmlView) facts() []htmlFact {
-	n := countTable(v.t)
+	n := v.counts
 	out := []htmlFact{
 		{n.Kernels, "kernels", false}, {n.Probes, "probes", false}, {n.Rows, "rows", false},
 		{n.Changes, "changes", false}, {n.Changes - n.Explained, "unexplained", n.Changes > n.Explained},

@@ -212,11 +212,13 @@ func spanTexts(lines [][]span) []string {
 	return out
 }
 
-// htmlCause is a note and the changes that it explains, alone or with others.
+// htmlCause is what notes say of one commit, and the changes that they explain,
+// alone or with others.
 type htmlCause struct {
 	Note   Note
-	Where  string // all places
-	N      int    // changes
+	Files  []string // where the notes stand
+	Where  string   // all places
+	N      int      // changes
 	Places []htmlPlace
 }
 
@@ -225,28 +227,26 @@ type htmlPlace struct {
 	Steps []htmlStep
 }
 
-// htmlStep is a row and its values, in order of appearance.
+// htmlStep is a row and its values from one side of a boundary to the other.
 type htmlStep struct {
 	Row    htmlLink
 	Values []string
 }
 
-// causeList lists the notes that explain something, those that explain most
-// first.
+// causeList lists what notes explain, those that explain most first. Notes that
+// say the same of other rows are one.
 func (v *htmlView) causeList() []htmlCause {
 	var out []htmlCause
-	index := map[int]int{} // of each note, in out
 	for _, c := range v.changes {
-		step := v.step(c.Row)
+		told := map[int]bool{}
 		for _, n := range noteIndexes(c) {
-			at, known := index[n]
-			if !known {
-				at = len(out)
-				index[n] = at
-				out = append(out, htmlCause{Note: escapedNote(noteOf(&v.t.Book, n))})
+			at := v.cause(&out, n)
+			if told[at] {
+				continue
 			}
+			told[at] = true
 			covered := slices.DeleteFunc(slices.Clone(c.Boundaries), func(b table.Boundary) bool { return !slices.Contains(b.Notes, n) })
-			out[at].add(observe.Escape(strings.Join(v.boundaryNames(covered), "; ")), step)
+			out[at].add(observe.Escape(strings.Join(v.boundaryNames(covered), "; ")), stepOf(c.Row, covered))
 		}
 	}
 	slices.SortStableFunc(out, func(a, b htmlCause) int { return -cmp.Compare(a.N, b.N) })
@@ -263,6 +263,22 @@ func (v *htmlView) causeList() []htmlCause {
 	return out
 }
 
+// cause returns where in a list what a note says is, to which it is added.
+func (v *htmlView) cause(list *[]htmlCause, note int) int {
+	n := escapedNote(noteOf(&v.t.Book, note))
+	at := slices.IndexFunc(*list, func(c htmlCause) bool {
+		return c.Note.Reason == n.Reason && c.Note.Commit == n.Commit && c.Note.Link == n.Link && c.Note.Expires == n.Expires
+	})
+	if at < 0 {
+		at = len(*list)
+		*list = append(*list, htmlCause{Note: n})
+	}
+	if c := &(*list)[at]; !slices.Contains(c.Files, n.Where) {
+		c.Files = append(c.Files, n.Where)
+	}
+	return at
+}
+
 // mostPlaces is how many are worth naming before a note is opened.
 const mostPlaces = 3
 
@@ -276,11 +292,15 @@ func (c *htmlCause) add(where string, step htmlStep) {
 	c.Places[at].Steps = append(c.Places[at].Steps, step)
 }
 
-func (v *htmlView) step(row table.Row) htmlStep {
+// stepOf tells what a row is on both sides of boundaries, in their order.
+func stepOf(row table.Row, over []table.Boundary) htmlStep {
 	st := htmlStep{Row: rowLink(row.Name, row.Name)}
-	for _, value := range v.t.Line(row).Values {
-		st.Values = append(st.Values, observe.Escape(valueText(value)))
+	for _, b := range over {
+		for _, column := range []int{b.From, b.To} {
+			st.Values = append(st.Values, observe.Escape(valueText(row.Values[column])))
+		}
 	}
+	st.Values = slices.Compact(st.Values)
 	return st
 }
 

@@ -265,7 +265,8 @@
 		filter.search.value = filter.family.value = filter.between.value = "";
 		apply();
 	}
-	const open = (item) => { location.hash = (item.head ? "row=" : "probe=") + item.name; };
+	let opened = false; // whether the picture led to a part
+	const open = (item) => { opened = true; location.hash = (item.head ? "row=" : "probe=") + item.name; };
 
 	grid.addEventListener("keydown", (e) => {
 		if (e.altKey || e.metaKey || shown.length === 0) return;
@@ -326,6 +327,7 @@
 	function reveal() {
 		let name = location.hash.slice(1);
 		try { name = decodeURIComponent(name); } catch { return; }
+		if (!name && opened) grid.focus({ preventScroll: true }); // back from a row
 		const e = /^(row|probe|family)=/.test(name) && $(name);
 		if (!e) return;
 		for (let d = e.closest("details"); d; d = d.parentElement.closest("details")) d.open = true;
