@@ -206,19 +206,24 @@ func (v *htmlView) sentence(residue table.Residue) string {
 func (v *htmlView) facts() []htmlFact {
 	n := v.counts
 	out := []htmlFact{
-		{n.Kernels, "kernels", false}, {n.Probes, "probes", false}, {n.Rows, "rows", false},
-		{n.Changes, "changes", false}, {n.Changes - n.Explained, "unexplained", n.Changes > n.Explained},
+		factOf(n.Kernels, "kernel"), factOf(n.Probes, "probe"), factOf(n.Rows, "row"), factOf(n.Changes, "change"),
+		{n.Changes - n.Explained, "unexplained", n.Changes > n.Explained},
 	}
 	if n.Cells != n.Kernels {
-		out = append(out, htmlFact{n.Cells, "cells", false})
+		out = append(out, factOf(n.Cells, "cell"))
 	}
 	for _, f := range []htmlFact{
 		{n.Broken, "broken", true}, {n.Crashed, "crashed", true}, {n.Missing, "missing", true},
-		{n.Unstable, "unstable", true}, {n.Failed, "cells incomplete", true},
+		{n.Unstable, "unstable", true}, {n.Failed, "incomplete", true},
 	} {
 		if f.N > 0 {
 			out = append(out, f)
 		}
 	}
 	return out
+}
+
+func factOf(n int, what string) htmlFact {
+	_, words, _ := strings.Cut(count(n, what), " ")
+	return htmlFact{N: n, What: words}
 }

@@ -218,7 +218,7 @@
 		else cell.classList.add("narrow");
 		if (i === at && s.from <= column && column <= s.to) {
 			cell.id = "active";
-			cell.setAttribute("aria-label", data.columns[column] + ": " + text);
+			cell.setAttribute("aria-label", data.columns[column] + ": " + (alone && s.code >= 0 ? "" : mark(s.code) + " ") + text);
 		}
 		return cell;
 	}
