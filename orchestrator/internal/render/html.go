@@ -117,6 +117,8 @@ type htmlView struct {
 	counts  Counts
 	changed map[string]table.Change // by row
 	rows    map[string][]table.Row  // by probe; a probe that not all recorded comes first, as a whole
+	// boundaries are the names of those over which something changes.
+	boundaries []string
 }
 
 func newHTMLView(t *table.Table) *htmlView {
@@ -124,6 +126,7 @@ func newHTMLView(t *table.Table) *htmlView {
 		report: newReport(t, Options{}), changes: t.Changes(), groups: t.Groups(), counts: countTable(t),
 		changed: map[string]table.Change{}, rows: map[string][]table.Row{},
 	}
+	v.listBoundaries()
 	for _, c := range v.changes {
 		v.changed[c.Row.Name] = c
 	}

@@ -320,6 +320,54 @@ func TestHTMLLook(t *testing.T) {
 	}
 }
 
+// Where variants change alike, and where kernels that were compared differ by row,
+// a boundary between two series is one.
+func TestHTMLWhere(t *testing.T) {
+	got := newHTMLView(clocks(t).table()).where()
+	if want := []htmlWhere{{Name: "between 5.10.y and 6.1.y", Changes: 1, Open: 1}}; !slices.Equal(got, want) {
+		t.Errorf("of two variants: %v, want %v", got, want)
+	}
+	got = newHTMLView(backport(t).table()).where()
+	want := []htmlWhere{
+		{"6.1.100 → 6.1.192", 4, 4}, {"6.12.1 → 6.12.117", 4, 4}, {"between 6.12.y and 7.3.y", 4, 4},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("of a backport: %v, want %v", got, want)
+	}
+}
+
+// Notes that say the same are one cause, which has each boundary that any of them
+// covers, and the values on both sides of these.
+func TestHTMLCauses(t *testing.T) {
+	s := newSample(t, "5.10.262-1", "6.1.192-2", "6.12.117-1", "7.3.4-1")
+	s.set("loose/on/ack.raw", "11", 1).set("loose/on/ack.raw", "12", 2).set("loose/on/ack.raw", "13", 3)
+	tb := s.table()
+	note := func(with string, line int) notes.Note {
+		return notes.Note{
+			Rows: []string{"loose/on/*"}, Since: map[string]notes.Point{"mainline": {With: with}},
+			Reason: "more", Commit: "0123456789ab more", File: "notes.yaml", Line: line,
+		}
+	}
+	other := note("6.12-rc1", 7)
+	other.Reason = "less"
+	tb.Book = table.Book{Day: detail.Started, Notes: []notes.Note{note("6.1-rc1", 1), note("7.3-rc1", 4), other}}
+	got := newHTMLView(tb).causeList()
+	if len(got) != 2 || got[0].N != 1 || got[1].N != 1 {
+		t.Fatalf("causes %+v", got)
+	}
+	if want := "between 5.10.y and 6.1.y; between 6.12.y and 7.3.y"; got[0].Where != want {
+		t.Errorf("where %q, want %q", got[0].Where, want)
+	}
+	if want := []string{"notes.yaml:1", "notes.yaml:4"}; !slices.Equal(got[0].Files, want) {
+		t.Errorf("files %q, want %q", got[0].Files, want)
+	}
+	for i, want := range [][]string{{"10", "11", "12", "13"}, {"11", "12"}} {
+		if values := got[i].Places[0].Steps[0].Values; !slices.Equal(values, want) {
+			t.Errorf("values %q, want %q", values, want)
+		}
+	}
+}
+
 // The script puts no text into the page but as text, and page and script need
 // nothing beside themselves.
 func TestHTMLScriptIsTame(t *testing.T) {

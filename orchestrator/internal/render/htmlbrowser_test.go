@@ -253,10 +253,10 @@ func TestRealHTMLFilters(t *testing.T) {
 	choose("family", "loose", func(r table.Row, _ table.Change) bool { return strings.HasPrefix(r.Probe, "loose/") })
 	b.do(chromedp.Click("#clear"))
 	// The overview leads to what changes between two kernels.
-	between := newHTMLView(tb).boundaries()[1]
+	v := newHTMLView(tb)
 	b.do(chromedp.Click(`[data-between="1"]`))
 	want(b, shown+`.split(" ")[0]`, fmt.Sprint(lines(tb, func(_ table.Row, c table.Change) bool {
-		return slices.ContainsFunc(c.Boundaries, func(o table.Boundary) bool { return sameEdge(o, between) })
+		return slices.Contains(v.boundariesOf(c), 1)
 	})))
 	b.do(chromedp.Click("#grid .row:not(.probe-row):not(.here) .cell:last-child"))
 	want(b, said+`.includes(`+fmt.Sprintf("%q", tb.Columns[len(tb.Columns)-1].Label)+`)`, true)

@@ -36,15 +36,21 @@ type htmlStep struct {
 func (v *htmlView) causeList() []htmlCause {
 	var out []htmlCause
 	for _, c := range v.changes {
-		told := map[int]bool{}
-		for _, n := range noteIndexes(c) {
-			at := v.cause(&out, n)
-			if told[at] {
-				continue
+		var causes []int
+		covered := map[int][]table.Boundary{} // by cause
+		for _, b := range c.Boundaries {
+			var here []int
+			for _, n := range b.Notes {
+				if at := v.cause(&out, n); !slices.Contains(here, at) {
+					here = append(here, at)
+					covered[at] = append(covered[at], b)
+				}
 			}
-			told[at] = true
-			covered := slices.DeleteFunc(slices.Clone(c.Boundaries), func(b table.Boundary) bool { return !slices.Contains(b.Notes, n) })
-			out[at].add(observe.Escape(strings.Join(v.boundaryNames(covered), "; ")), stepOf(c.Row, covered))
+			causes = append(causes, here...)
+		}
+		slices.Sort(causes)
+		for _, at := range slices.Compact(causes) {
+			out[at].add(observe.Escape(strings.Join(v.boundaryNames(covered[at]), "; ")), stepOf(c.Row, covered[at]))
 		}
 	}
 	slices.SortStableFunc(out, func(a, b htmlCause) int { return -cmp.Compare(a.N, b.N) })

@@ -19,7 +19,6 @@ type htmlKernel struct {
 	Outcome                      string
 	OK, Verified                 bool
 	Remarks                      []string
-	Console                      []string
 }
 
 func (v *htmlView) kernelList() []htmlKernel {
@@ -29,7 +28,6 @@ func (v *htmlView) kernelList() []htmlKernel {
 			Label: c.Label, Version: c.Kernel.Version, Release: c.Kernel.Release, Ref: c.Kernel.Ref,
 			Digest: c.Kernel.Digest[:min(len(c.Kernel.Digest), digestShown)], Guest: guestText(c),
 			Outcome: string(c.Outcome), OK: c.Outcome == results.CellOK, Verified: c.Kernel.Verified,
-			Console: escaped(c.Console),
 		}
 		for _, s := range []*string{&k.Label, &k.Version, &k.Release, &k.Ref, &k.Digest, &k.Guest} {
 			*s = observe.Escape(*s)
@@ -98,41 +96,55 @@ type htmlWhere struct {
 // where lists the boundaries over which something changes, by the newer kernel.
 func (v *htmlView) where() []htmlWhere {
 	var out []htmlWhere
-	for _, b := range v.boundaries() {
-		w := htmlWhere{Name: observe.Escape(v.boundaryName(b))}
-		for _, c := range v.changes {
-			for _, o := range c.Boundaries {
-				if !sameEdge(o, b) {
-					continue
-				}
-				w.Changes++
-				if len(o.Notes) == 0 {
-					w.Open++
-				}
-			}
-		}
-		out = append(out, w)
+	for _, name := range v.boundaries {
+		out = append(out, htmlWhere{Name: observe.Escape(name)})
 	}
-	return out
-}
-
-// boundaries are those of any change, by the newer kernel, each once. What a
-// backport may explain and which kernels are passed over is of one row, and left
-// out.
-func (v *htmlView) boundaries() []table.Boundary {
-	var out []table.Boundary
 	for _, c := range v.changes {
-		for _, b := range c.Boundaries {
-			if !slices.ContainsFunc(out, func(o table.Boundary) bool { return sameEdge(o, b) }) {
-				out = append(out, table.Boundary{Edge: b.Edge, Place: b.Place})
+		for _, at := range v.boundariesOf(c) {
+			out[at].Changes++
+			open := func(b table.Boundary) bool { return v.plainName(b) == v.boundaries[at] && len(b.Notes) == 0 }
+			if slices.ContainsFunc(c.Boundaries, open) {
+				out[at].Open++
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b table.Boundary) int { return cmp.Or(cmp.Compare(a.To, b.To), cmp.Compare(a.From, b.From)) })
 	return out
 }
 
-func sameEdge(a, b table.Boundary) bool { return a.Edge == b.Edge }
+// plainName names a boundary without what is only of one row: that a backport may
+// explain it.
+func (v *htmlView) plainName(b table.Boundary) string {
+	b.Backport = false
+	return v.boundaryName(b)
+}
+
+// boundariesOf are the indexes of a change's boundaries, each once.
+func (v *htmlView) boundariesOf(c table.Change) []int {
+	var out []int
+	for _, b := range c.Boundaries {
+		if at := slices.Index(v.boundaries, v.plainName(b)); !slices.Contains(out, at) {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
+// listBoundaries names those of any change, by the newer kernel, each once: those
+// between two series are one wherever the kernels that were compared lie.
+func (v *htmlView) listBoundaries() {
+	var all []table.Boundary
+	for _, c := range v.changes {
+		all = append(all, c.Boundaries...)
+	}
+	slices.SortStableFunc(all, func(a, b table.Boundary) int { return cmp.Or(cmp.Compare(a.To, b.To), cmp.Compare(a.From, b.From)) })
+	seen := map[string]bool{}
+	for _, b := range all {
+		if name := v.plainName(b); !seen[name] {
+			seen[name] = true
+			v.boundaries = append(v.boundaries, name)
+		}
+	}
+}
 
 // htmlLink leads to a row or a probe.
 type htmlLink struct{ Href, Text string }

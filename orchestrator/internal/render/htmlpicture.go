@@ -123,10 +123,8 @@ func (v *htmlView) picture() htmlData {
 			d.Series = append(d.Series, htmlSeries{observe.Escape(v.seriesName(i)), i})
 		}
 	}
-	p := pictured{htmlData: &d, changes: v.changed, boundaries: v.boundaries(), patterns: map[string]int{}}
-	for _, b := range p.boundaries {
-		d.Boundaries = append(d.Boundaries, observe.Escape(v.boundaryName(b)))
-	}
+	d.Boundaries = append(d.Boundaries, escaped(v.boundaries)...)
+	p := pictured{htmlData: &d, htmlView: v, patterns: map[string]int{}}
 	for _, probe := range v.t.Probes {
 		dp := htmlDataProbe{Name: observe.Escape(probe.Name), Rows: [][]any{}}
 		for _, row := range v.rows[probe.Name] {
@@ -144,9 +142,8 @@ func (v *htmlView) picture() htmlData {
 // pictured is an htmlData being filled.
 type pictured struct {
 	*htmlData
-	changes    map[string]table.Change
-	boundaries []table.Boundary
-	patterns   map[string]int // index of each
+	*htmlView
+	patterns map[string]int // index of each
 }
 
 func (p *pictured) row(row table.Row, label string) []any {
@@ -162,7 +159,7 @@ func (p *pictured) row(row table.Row, label string) []any {
 	if slices.ContainsFunc(row.Values, func(v table.Value) bool { return !v.Status.Behaviour() }) {
 		flags |= rowTrouble
 	}
-	c, changed := p.changes[row.Name]
+	c, changed := p.changed[row.Name]
 	if !changed {
 		return []any{label, pattern, flags}
 	}
@@ -170,9 +167,5 @@ func (p *pictured) row(row table.Row, label string) []any {
 	if !c.Explained() {
 		flags |= rowOpen
 	}
-	where := []int{}
-	for _, b := range c.Boundaries {
-		where = append(where, slices.IndexFunc(p.boundaries, func(o table.Boundary) bool { return sameEdge(o, b) }))
-	}
-	return []any{label, pattern, flags, where}
+	return []any{label, pattern, flags, p.boundariesOf(c)}
 }
