@@ -190,6 +190,7 @@
 		row.dataset.at = i;
 		const name = make("div", "name", item.head ? item.label : item.probe);
 		name.setAttribute("role", "rowheader");
+		name.title = item.name;
 		name.style.width = nameWidth + "px";
 		name.style.lineHeight = rowHeight - 1 + "px";
 		row.append(name);
@@ -210,6 +211,7 @@
 		cell.setAttribute("role", "gridcell");
 		cell.setAttribute("aria-colindex", s.from + 2);
 		if (s.to > s.from) cell.setAttribute("aria-colspan", s.to - s.from + 1);
+		cell.title = text;
 		cell.style.left = left(s.from) + "px";
 		cell.style.width = width - 1 + "px";
 		cell.style.lineHeight = rowHeight - 3 + "px";
