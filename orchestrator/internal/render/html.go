@@ -19,10 +19,9 @@ import (
 // Detail is what HTML says of a run beside its table. What is empty or zero is
 // left out.
 type Detail struct {
-	Tool     string    // version of ctmatrix that ran it
-	Command  []string  // that ran it
-	Started  time.Time // UTC
-	Finished time.Time // UTC
+	Tool    string    // version of ctmatrix that ran it
+	Command []string  // that ran it
+	Started time.Time // UTC
 }
 
 //go:embed page
@@ -180,8 +179,11 @@ func runFields(s Summary, d Detail) []htmlField {
 	if !d.Started.IsZero() {
 		add("started", d.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
-	if !d.Started.IsZero() && !d.Finished.IsZero() {
-		add("took", seconds(d.Finished.Sub(d.Started)))
+	if s.Elapsed > 0 {
+		add("took", seconds(s.Elapsed))
+	}
+	if s.Cached > 0 {
+		add("cells", fmt.Sprintf("%d from the cache, %d booted", s.Cached, s.Booted))
 	}
 	add("command", strings.Join(d.Command, " "))
 	add("ctmatrix", d.Tool)

@@ -23,7 +23,7 @@ import (
 
 var detail = Detail{
 	Tool: "v1-2-g0123456", Command: []string{"ctmatrix", "run", "--probe", "*"},
-	Started: time.Date(2026, 11, 23, 10, 45, 0, 0, time.UTC), Finished: time.Date(2026, 11, 23, 10, 46, 54, 0, time.UTC),
+	Started: time.Date(2026, 11, 23, 10, 45, 0, 0, time.UTC),
 }
 
 func htmlOf(t *testing.T, tb *table.Table, d Detail) []byte {
