@@ -37,6 +37,10 @@ var reportFormats = []reportFormat{
 	{"markdown", "the same for GitHub, at most 1 MiB", func(w io.Writer, s told) error {
 		return render.Markdown(w, s.table, s.summary, render.MarkdownLimit)
 	}},
+	{"html", "one page for a browser, with everything in it", func(w io.Writer, s told) error {
+		p := s.run.Plan
+		return render.HTML(w, s.table, s.summary, render.Detail{Tool: p.Tool, Command: p.Argv, Started: p.Started})
+	}},
 	{"junit", "XML for Jenkins, GitLab and others", func(w io.Writer, s told) error { return render.JUnit(w, s.table, s.run.Plan.Started) }},
 	{"ktap", "the kernel's Test Anything Protocol", func(w io.Writer, s told) error { return render.KTAP(w, s.table) }},
 	{"kcidb", "JSON for kernel CI's database", func(w io.Writer, s told) error {
@@ -101,7 +105,8 @@ func (a *app) reportCommand() *cobra.Command {
 		Use:   "report [RUN]",
 		Short: "Tell a run again, for people or for CI systems",
 		Long:  fmt.Sprintf(reportLong, strings.Join(list, "\n")),
-		Example: `  ctmatrix report --format junit --output ctmatrix.xml
+		Example: `  ctmatrix report --format html --output report.html
+  ctmatrix report --format junit --output ctmatrix.xml
   ctmatrix report --format markdown >> "$GITHUB_STEP_SUMMARY"
   ctmatrix report runs/20261101T010000Z --format csv
   ctmatrix report debian:6.12 --format kcidb --origin example`,
