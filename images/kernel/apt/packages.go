@@ -19,6 +19,11 @@ type Package struct {
 	Size     int64    `json:"size"`
 	SHA256   string   `json:"sha256"` // hex
 	Depends  []string `json:"depends,omitempty"`
+
+	// Only from ParseIndex: the fields Pre-Depends and Depends together, and
+	// Provides, for ParseRelations.
+	Needs    string `json:"-"`
+	Provides string `json:"-"`
 }
 
 // maxParagraph bounds one package's entry; the longest real one has 60 kB.
@@ -27,7 +32,15 @@ const maxParagraph = 4 << 20
 // ParsePackages reads a Packages index and returns those packages whose names
 // keep accepts, in the order of the index. It holds one line in memory.
 func ParsePackages(r io.Reader, keep func(name string) bool) ([]Package, error) {
-	p := indexParser{keep: keep}
+	return parse(r, indexParser{keep: keep})
+}
+
+// ParseIndex reads all of a Packages index, with what packages need and provide.
+func ParseIndex(r io.Reader) ([]Package, error) {
+	return parse(r, indexParser{keep: func(string) bool { return true }, relations: true})
+}
+
+func parse(r io.Reader, p indexParser) ([]Package, error) {
 	in := bufio.NewReaderSize(r, 256<<10)
 	var long []byte // a line that did not fit the buffer, so far
 	for n := 1; ; n++ {
@@ -64,6 +77,8 @@ type indexParser struct {
 	cur    Package
 	inside bool // in a paragraph
 	wanted bool
+
+	relations bool // are kept as they stand
 }
 
 func (p *indexParser) line(line []byte) error {
@@ -104,8 +119,16 @@ func (p *indexParser) field(name, value string) error {
 			return fmt.Errorf("bad size %.40q", value)
 		}
 		p.cur.Size = n
-	case "Depends":
-		p.cur.Depends = depends(value)
+	case "Depends", "Pre-Depends":
+		if p.relations {
+			p.cur.Needs = strings.TrimPrefix(p.cur.Needs+", "+value, ", ")
+		} else if name == "Depends" {
+			p.cur.Depends = depends(value)
+		}
+	case "Provides":
+		if p.relations {
+			p.cur.Provides = value
+		}
 	}
 	return nil
 }

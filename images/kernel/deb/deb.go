@@ -35,6 +35,20 @@ var ErrFormat = errors.New("malformed package")
 // until each returns; size is its length. want is told whether the name is a
 // regular file: to want another is an error. An error from each ends the reading and is returned as is.
 func Files(r io.Reader, want func(name string, regular bool) bool, each func(name string, size int64, r io.Reader) error) error {
+	return members(r, false, func(name string, h *tar.Header, r io.Reader) error {
+		if h.Typeflag == tar.TypeDir || !want(name, h.Typeflag == tar.TypeReg) {
+			return nil
+		}
+		if h.Typeflag != tar.TypeReg {
+			return fmt.Errorf("%w: %s is not a regular file", ErrFormat, name)
+		}
+		return each(name, h.Size, r)
+	})
+}
+
+// members reads the package r and calls each for every member of its tree but
+// the root. Links may be absolute only where the tree will be a root.
+func members(r io.Reader, root bool, each func(name string, h *tar.Header, r io.Reader) error) error {
 	a, err := newArchive(r)
 	if err != nil {
 		return err
@@ -51,7 +65,7 @@ func Files(r io.Reader, want func(name string, regular bool) bool, each func(nam
 			return err
 		}
 		if strings.HasPrefix(name, "data.tar") {
-			if err := data(name, a.member(), want, each); err != nil {
+			if err := data(name, a.member(), root, each); err != nil {
 				return err
 			}
 			if a.body.N > 0 {
@@ -63,7 +77,7 @@ func Files(r io.Reader, want func(name string, regular bool) bool, each func(nam
 }
 
 // data reads the member that holds the files.
-func data(name string, r io.Reader, want func(string, bool) bool, each func(string, int64, io.Reader) error) error {
+func data(name string, r io.Reader, root bool, each func(string, *tar.Header, io.Reader) error) error {
 	switch path.Ext(name) {
 	case ".tar", ".xz", ".zst", ".gz":
 	default:
@@ -85,7 +99,7 @@ func data(name string, r io.Reader, want func(string, bool) bool, each func(stri
 		if err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrFormat, name, err)
 		}
-		clean, err := check(h)
+		clean, err := check(h, root)
 		if err != nil {
 			return err
 		}
@@ -93,13 +107,10 @@ func data(name string, r io.Reader, want func(string, bool) bool, each func(stri
 		if n >= maxMembers || total > maxTotal {
 			return fmt.Errorf("%w: %s holds too much", ErrFormat, name)
 		}
-		if clean == "." || h.Typeflag == tar.TypeDir || !want(clean, h.Typeflag == tar.TypeReg) {
+		if clean == "." {
 			continue
 		}
-		if h.Typeflag != tar.TypeReg {
-			return fmt.Errorf("%w: %s is not a regular file", ErrFormat, clean)
-		}
-		if err := each(clean, h.Size, t); err != nil {
+		if err := each(clean, h, t); err != nil {
 			return err
 		}
 	}
@@ -122,7 +133,7 @@ func drain(name string, plain, member io.Reader) error {
 
 // check returns the clean name of a tar member, or an error where it, its size
 // or the target of its link is not to be trusted.
-func check(h *tar.Header) (string, error) {
+func check(h *tar.Header, root bool) (string, error) {
 	if len(h.Name) > maxName || strings.ContainsAny(h.Name, "\x00\n") {
 		return "", fmt.Errorf("%w: a name of %d bytes", ErrFormat, len(h.Name))
 	}
@@ -136,6 +147,9 @@ func check(h *tar.Header) (string, error) {
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeDir:
 	case tar.TypeSymlink:
+		if path.IsAbs(h.Linkname) && root {
+			break
+		}
 		if path.IsAbs(h.Linkname) || !inside(path.Join(path.Dir(clean), h.Linkname)) {
 			return "", fmt.Errorf("%w: link %q leaves the tree for %q", ErrFormat, clean, h.Linkname)
 		}
