@@ -7,11 +7,19 @@ const (
 	ManifestPath = "/lib/ctmatrix/modules.json" // a Manifest
 	ModuleDir    = "/lib/ctmatrix/modules"      // the modules it names, uncompressed
 	BootPath     = "/etc/ctmatrix/boot.json"    // a Boot
+	AliasPath    = "/lib/ctmatrix/aliases"      // "ALIAS MODULE" a line, in images that have a modprobe
 )
 
 // PortName is the virtio-serial port on which the agent serves SSH, as the
 // guest finds it in /sys/class/virtio-ports/*/name.
 const PortName = "ctmatrix.ssh"
+
+// Stage is the agent's subcommand that sets a probe up until its standard input
+// ends, and BoxNamespace where the probe's network namespace is mounted then.
+const (
+	Stage        = "stage"
+	BoxNamespace = "/run/netns/box"
+)
 
 // ReadyLine is what the agent prints on the console when it can be spoken to,
 // and PowerOff is its subcommand that ends the guest.

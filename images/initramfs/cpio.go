@@ -22,6 +22,7 @@ const (
 const (
 	modeDir  = 0o040000
 	modeFile = 0o100000
+	modeLink = 0o120000
 	modeChar = 0o020000
 )
 
