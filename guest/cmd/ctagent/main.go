@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -21,6 +22,9 @@ import (
 func main() {
 	if os.Getpid() == 1 {
 		agent.Init(os.Stdout)
+	}
+	if filepath.Base(os.Args[0]) == modprobeCommand {
+		os.Args = append([]string{observe.AgentPath, modprobeCommand}, os.Args[1:]...)
 	}
 	if err := run(os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "%s%v\n", agent.Prefix, err)
@@ -36,7 +40,7 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-const usage = usageError("usage: ctagent list [--rows] [--probe GLOB]... | run [--probe GLOB]... [--shuffle SEED] [--clock virtual|host] | version")
+const usage = usageError("usage: ctagent list [--rows] [--probe GLOB]... | run [--probe GLOB]... [--shuffle SEED] [--clock virtual|host] | stage PROBE | version")
 
 func exitStatus(err error) int {
 	var wrong usageError
@@ -58,6 +62,10 @@ func run(args []string, stdout io.Writer) error {
 		return runSuite(ctx, rest, stdout)
 	case "list":
 		return list(rest, stdout)
+	case modprobeCommand:
+		return modprobe(rest)
+	case observe.Stage:
+		return stage(rest, os.Stdin, stdout)
 	case lab.SysctlCommand:
 		return lab.SysctlMain(rest, stdout)
 	}

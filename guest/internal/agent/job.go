@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// job is a program that runs for a client, in a process group of its own.
+// job is a program that runs for a client, in a process group of its own; on a
+// terminal in a session of its own.
 type job struct {
 	argv, env []string
 

@@ -3,10 +3,12 @@ package agent
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/creack/pty"
 	"github.com/google/shlex"
 	"golang.org/x/crypto/ssh"
 )
@@ -16,8 +18,14 @@ type (
 	execRequest   struct{ Command string }
 	envRequest    struct{ Name, Value string }
 	signalRequest struct{ Name string }
-	exitStatus    struct{ Status uint32 }
-	exitSignal    struct {
+	windowSize    struct{ Columns, Rows, Width, Height uint32 } // the latter in pixels
+	ptyRequest    struct {
+		Term                         string
+		Columns, Rows, Width, Height uint32
+		Modes                        string
+	}
+	exitStatus struct{ Status uint32 }
+	exitSignal struct {
 		Name    string
 		Core    bool
 		Message string
@@ -35,6 +43,7 @@ type session struct {
 
 	started bool
 	job     job
+	tty     *terminal // nil unless the client asked for one
 }
 
 // serveSession serves a channel until the client closes it. A program that
@@ -81,6 +90,20 @@ func (s *session) handle(req *ssh.Request) (ok bool, then func(context.Context))
 		}
 		s.started = true
 		return true, func(ctx context.Context) { s.run(ctx, argv) }
+	case "pty-req":
+		var r ptyRequest
+		if s.started || s.tty != nil || ssh.Unmarshal(req.Payload, &r) != nil || strings.ContainsRune(r.Term, 0) {
+			return false, nil
+		}
+		s.tty = &terminal{name: r.Term, size: windowSize{r.Columns, r.Rows, r.Width, r.Height}.winsize()}
+		return true, nil
+	case "window-change":
+		var r windowSize
+		if s.tty == nil || ssh.Unmarshal(req.Payload, &r) != nil {
+			return false, nil
+		}
+		s.tty.resize(r.winsize())
+		return true, nil
 	case "signal":
 		var r signalRequest
 		return ssh.Unmarshal(req.Payload, &r) == nil && s.job.signal(r.Name), nil
@@ -95,11 +118,23 @@ func (r envRequest) valid() bool {
 	return r.Name != "" && !strings.ContainsAny(r.Name, "=\x00") && !strings.Contains(r.Value, "\x00")
 }
 
+// winsize is the size as the kernel takes it.
+func (w windowSize) winsize() pty.Winsize {
+	fit := func(n uint32) uint16 { return uint16(min(n, math.MaxUint16)) }
+	return pty.Winsize{Cols: fit(w.Columns), Rows: fit(w.Rows), X: fit(w.Width), Y: fit(w.Height)}
+}
+
 // run runs a program, tells the client how it ended, and closes the channel.
 func (s *session) run(ctx context.Context, argv []string) {
 	s.job.argv = argv
 	s.job.env = slices.Concat(environment, s.env)
-	end := s.job.run(ctx, s.ch, s.ch, s.ch.Stderr())
+	var end end
+	if s.tty != nil {
+		s.job.env = append(s.job.env, "TERM="+s.tty.name)
+		end = s.job.runOn(ctx, s.tty, s.ch, s.ch)
+	} else {
+		end = s.job.run(ctx, s.ch, s.ch, s.ch.Stderr())
+	}
 	if end.note != "" {
 		fmt.Fprintf(s.ch.Stderr(), "%s%s\n", Prefix, end.note)
 	}
