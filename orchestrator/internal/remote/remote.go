@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -95,37 +96,35 @@ func (e *ExitError) Error() string {
 // is not waited for. Stdout and stderr may be nil. What they take is not bounded
 // here, and while one of them does not take it the guest waits.
 func (c *Client) Run(ctx context.Context, argv []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	command, err := Quote(argv)
-	if err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { c.ssh.Close() })
-	err = c.run(command, stdin, stdout, stderr)
-	if !stop() && err != nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return fmt.Errorf("run %s in the guest: %w", argv[0], err)
-	}
-	return nil
+	return c.Do(ctx, Request{Argv: argv, Stdin: stdin, Stdout: stdout, Stderr: stderr})
 }
 
-func (c *Client) run(command string, stdin io.Reader, stdout, stderr io.Writer) error {
+func (c *Client) do(command string, r Request) error {
 	session, err := c.ssh.NewSession()
 	if err != nil {
 		return fmt.Errorf("open a session: %w: %w", ErrLost, err)
 	}
 	defer session.Close() // closed by the guest already, if all went well
-	session.Stdout, session.Stderr = stdout, stderr
-	if stdin != nil {
+	session.Stdout, session.Stderr = r.Stdout, r.Stderr
+	if err := r.prepare(session); err != nil {
+		return err
+	}
+	if r.Stdin != nil {
 		in, err := session.StdinPipe()
 		if err != nil {
 			return fmt.Errorf("open standard input: %w", err)
 		}
 		// An error means that the command no longer reads, as it may.
-		go func() { _, _ = io.Copy(in, stdin); _ = in.Close() }()
+		go func() { _, _ = io.Copy(in, r.Stdin); _ = in.Close() }()
 	}
 	err = session.Start(command)
+	if err == nil && r.Terminal != nil {
+		var following sync.WaitGroup
+		done := make(chan struct{})
+		following.Go(func() { r.Terminal.follow(session, done) })
+		defer following.Wait()
+		defer close(done)
+	}
 	if err == nil {
 		err = session.Wait()
 	}

@@ -167,16 +167,30 @@ func (q *QEMU) Boot(ctx context.Context, image Image) (Guest, error) {
 	if m.Restored {
 		return &restored{ctx: ctx, q: q, image: image, machine: m}, nil
 	}
+	g, err := q.boot(ctx, image, m, true, nil)
+	if err != nil {
+		return nil, err // and no Guest that holds nothing
+	}
+	return g, nil
+}
+
+// boot starts a guest that SSH reaches, with more devices than all have. Pinned,
+// it is as repeatable as can be; otherwise the host runs it wherever it can.
+func (q *QEMU) boot(ctx context.Context, image Image, m Machine, pinned bool, devices []vm.Device) (*qemuGuest, error) {
 	v, err := q.machine(image.Machine, m)
 	if err != nil {
 		return nil, err
 	}
+	v.Devices = append(v.Devices, devices...)
 	v.Kernel, v.Append, v.Console = image.Kernel, image.Args, image.Console
 	keys, err := remote.NewKeys()
 	if err != nil {
 		return nil, err
 	}
 	g := &qemuGuest{vm: v, keys: keys, release: func() {}}
+	if pinned {
+		g.release = q.pin(v)
+	}
 	if err := q.start(ctx, g, image); err != nil {
 		g.release()
 		return nil, err
@@ -197,7 +211,6 @@ func (q *QEMU) start(ctx context.Context, g *qemuGuest, image Image) error {
 	if g.conn, err = g.vm.Port(observe.PortName); err != nil {
 		return err
 	}
-	g.release = q.pin(g.vm)
 	if err := g.vm.Start(ctx); err != nil {
 		g.conn.Close() // never used
 		return err
