@@ -28,13 +28,13 @@ var layers = [][]string{
 	{"images/kernel/unpack", "images/kernel/apt", "images/kernel/store"},
 	{"images/kernel/deb", "images/kconfig"},
 	{"images/kernel", "images/initramfs"},
-	{"images/kernel/kerneltest", "images/changelog"},
+	{"images/kernel/kerneltest", "images/changelog", "images/userland"},
 
 	{"orchestrator/internal/vm", "orchestrator/internal/remote", "orchestrator/internal/matrix",
 		"orchestrator/internal/agentbin", "orchestrator/internal/results"},
 	{"orchestrator/internal/remote/remotetest", "orchestrator/internal/notes"},
 	{"orchestrator/internal/table", "orchestrator/internal/sched"},
-	{"orchestrator/internal/bisect", "orchestrator/internal/baseline", "orchestrator/internal/beside"},
+	{"orchestrator/internal/bisect", "orchestrator/internal/baseline", "orchestrator/internal/beside", "orchestrator/internal/shell"},
 	{"orchestrator/internal/render"},
 	{"orchestrator/internal/cli"},
 	{"orchestrator/cmd/ctmatrix"},
@@ -85,6 +85,7 @@ var homes = []struct {
 	{"golang.org/x/crypto/ssh", []string{"guest/internal/agent", "orchestrator/internal/remote", "orchestrator/internal/remote/remotetest"}},
 	{"github.com/ProtonMail/go-crypto", []string{"images/kernel/apt", "images/kernel/kerneltest"}},
 	{"github.com/gofrs/flock", []string{"images/kernel/store", "orchestrator/internal/results"}},
+	{"github.com/creack/pty", []string{"guest/internal/agent"}},
 	{"github.com/mattn/go-runewidth", []string{"orchestrator/internal/render"}},
 }
 
