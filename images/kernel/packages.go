@@ -170,14 +170,15 @@ func (s *debian) closure(ctx context.Context, sel Selection, heads []indexHead) 
 		return kept, nil
 	}
 	var indexes [][]apt.Package
-	bases := map[string]string{} // by SHA256 of the package
+	bases := map[[2]string]string{} // by name and version
 	for _, h := range heads {
 		index, err := s.wholeIndex(ctx, h)
 		if err != nil {
 			return nil, fmt.Errorf("suite %s: %w", h.Suite, err)
 		}
 		for _, p := range index {
-			bases[p.SHA256] = cmp.Or(bases[p.SHA256], h.Base)
+			key := [2]string{p.Name, p.Version}
+			bases[key] = cmp.Or(bases[key], h.Base)
 		}
 		indexes = append(indexes, index)
 	}
@@ -190,7 +191,7 @@ func (s *debian) closure(ctx context.Context, sel Selection, heads []indexHead) 
 		return nil, err
 	}
 	for _, p := range chosen {
-		kept = append(kept, Package{Name: p.Name, Version: p.Version, Size: p.Size, SHA256: p.SHA256, URL: join(bases[p.SHA256], p.Filename)})
+		kept = append(kept, Package{Name: p.Name, Version: p.Version, Size: p.Size, SHA256: p.SHA256, URL: join(bases[[2]string{p.Name, p.Version}], p.Filename)})
 	}
 	data, err := json.Marshal(kept)
 	if err != nil {
