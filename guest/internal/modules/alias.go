@@ -52,13 +52,3 @@ func (a Aliases) Find(name string) []string {
 	}
 	return found
 }
-
-// Names lists all modules of the image that can be loaded, sorted.
-func (l *Loader) Names() []string {
-	var names []string
-	for _, f := range l.manifest.Files {
-		names = append(names, f.Name)
-	}
-	slices.Sort(names)
-	return names
-}
