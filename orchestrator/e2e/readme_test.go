@@ -40,8 +40,12 @@ func TestReadmeCommands(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
+		at := slices.Index(args, "--") // behind it is a guest's command
+		if at < 0 {
+			at = len(args)
+		}
 		var stdout, stderr bytes.Buffer
-		if status := cli.Main(context.Background(), append(args, "--help"), &stdout, &stderr); status != cli.ExitSame {
+		if status := cli.Main(context.Background(), slices.Insert(args, at, "--help"), &stdout, &stderr); status != cli.ExitSame {
 			t.Errorf("%s: exit status %d: %s", line, status, &stderr)
 		}
 		// Of an unknown command cobra shows the root's help.
