@@ -248,8 +248,8 @@ func interrupted(ctx context.Context, err error) error {
 	return exit{status}
 }
 
-// tell writes a line of a guest's, escaped.
-func (a *app) tell(text string) { a.live.line(observe.Bounded(text)) }
+// remark writes a line of a guest's, escaped.
+func (a *app) remark(text string) { a.live.line(observe.Bounded(text)) }
 
 // files of the user's terminal, or of what stands for it.
 func (a *app) stdio() (in, out *os.File, tty bool) {

@@ -85,20 +85,20 @@ func (a *app) greet(ctx context.Context, v visit, g *shell.Guest, o shell.Option
 	if n := o.Machine.CPUs; n > 1 {
 		cpus = fmt.Sprintf("%d CPUs", n)
 	}
-	a.tell(fmt.Sprintf("%s (%s), package %s, after %.1f s: %s, %s, %s, the host's clock", k.Upstream, k.Release, k.Version, took.Seconds(), g.Machine.Accel, cpus, o.Machine.Memory))
+	a.remark(fmt.Sprintf("%s (%s), package %s, after %.1f s: %s, %s, %s, the host's clock", k.Upstream, k.Release, k.Version, took.Seconds(), g.Machine.Accel, cpus, o.Machine.Memory))
 	names := "none"
 	if n := len(loaded); n > 8 {
 		names = fmt.Sprintf("%s and %d more", strings.Join(loaded[:7], ", "), n-7)
 	} else if n > 0 {
 		names = strings.Join(loaded, ", ")
 	}
-	a.tell(fmt.Sprintf("modules loaded: %s; %d more are loaded when asked for", names, len(g.Modules())-len(loaded)))
+	a.remark(fmt.Sprintf("modules loaded: %s; %d more are loaded when asked for", names, len(g.Modules())-len(loaded)))
 	if v.probe != "" {
-		a.tell(fmt.Sprintf("%s is set up as its head has it (ctmatrix probes show %s); this is its box", v.probe, v.probe))
+		a.remark(fmt.Sprintf("%s is set up as its head has it (ctmatrix probes show %s); this is its box", v.probe, v.probe))
 	}
 	if v.gdb != 0 {
 		for _, line := range gdbLines(k, v.gdb) {
-			a.tell(line)
+			a.remark(line)
 		}
 	}
 	return nil
@@ -181,7 +181,7 @@ func (a *app) after(ctx context.Context, v visit, g *shell.Guest, stage *shell.S
 		case err != nil:
 			errs = append(errs, fmt.Errorf("take %s down: %w", v.probe, err))
 		case end.Outcome != observe.Recorded:
-			a.tell(fmt.Sprintf("%s, taken down: %s", v.probe, end.Reason))
+			a.remark(fmt.Sprintf("%s, taken down: %s", v.probe, end.Reason))
 		}
 	}
 	return errors.Join(errs...)
@@ -191,7 +191,7 @@ func (a *app) after(ctx context.Context, v visit, g *shell.Guest, stage *shell.S
 func (a *app) lost(err error, g *shell.Guest) error {
 	if line := g.Death(); line != "" {
 		for _, l := range g.Tail() {
-			a.tell(l)
+			a.remark(l)
 		}
 		return fmt.Errorf("the kernel died: %s", observe.Bounded(line))
 	}
