@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -28,15 +29,49 @@ func (t *terminal) resize(size pty.Winsize) {
 	defer t.mu.Unlock()
 	t.size = size
 	if t.master != nil {
-		_ = pty.Setsize(t.master, &size) // fails only if the job has ended
+		_ = setSize(t.master, size) // fails only if the job has ended
 	}
+}
+
+// openPair makes a pair whose master has deadlines. That of the package has none:
+// it takes the descriptor out of the file, which makes reading it block for good.
+func openPair() (master, slave *os.File, err error) {
+	blocking, slave, err := pty.Open()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer blocking.Close() // the other descriptor stays
+	fd, err := unix.FcntlInt(blocking.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		_ = unix.Close(fd) // or there is none
+		_ = slave.Close()
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fd), blocking.Name()), slave, nil
+}
+
+// setSize leaves the file with its deadlines.
+func setSize(master *os.File, size pty.Winsize) error {
+	conn, err := master.SyscallConn()
+	if err != nil {
+		return err
+	}
+	controlled := conn.Control(func(fd uintptr) {
+		err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{
+			Row: size.Rows, Col: size.Cols, Xpixel: size.X, Ypixel: size.Y,
+		})
+	})
+	return errors.Join(controlled, err)
 }
 
 // open makes the pair and gives it its size.
 func (t *terminal) open() (master, slave *os.File, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if master, slave, err = pty.Open(); err != nil {
+	if master, slave, err = openPair(); err != nil {
 		return nil, nil, err
 	}
 	t.master = master
@@ -47,7 +82,7 @@ func (t *terminal) open() (master, slave *os.File, err error) {
 		err = unix.IoctlSetTermios(int(slave.Fd()), unix.TCSETS, attrs)
 	}
 	if err == nil {
-		err = pty.Setsize(master, &t.size)
+		err = setSize(master, t.size)
 	}
 	if err != nil {
 		t.master = nil
