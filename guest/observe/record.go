@@ -12,6 +12,10 @@ type Record struct {
 	Log   *Log   `json:"log,omitempty"`
 	End   *End   `json:"end,omitempty"`
 	Done  *Done  `json:"done,omitempty"`
+
+	// These come only where they were asked for.
+	Packet *Packet `json:"packet,omitempty"`
+	Step   *Step   `json:"step,omitempty"`
 }
 
 // Hello opens a stream: what guest is speaking and what it is going to run.
@@ -42,7 +46,8 @@ const (
 	ModuleFailed  ModuleState = "failed"
 )
 
-// Begin opens a probe. Rows and log lines up to the matching End belong to it.
+// Begin opens a probe. Rows, log lines, packets and steps up to the matching End
+// belong to it.
 type Begin struct {
 	Probe string `json:"probe"` // family/probe
 }

@@ -17,6 +17,9 @@ type state struct {
 	nlogs  int
 	nends  int
 	done   bool
+
+	captured  captured // of the open probe
+	ncaptured int
 }
 
 type probeState int
@@ -43,6 +46,10 @@ func (s *state) accept(rec Record) error {
 		return s.row(rec.Row)
 	case rec.Log != nil:
 		return s.log(rec.Log)
+	case rec.Packet != nil:
+		return s.packet(rec.Packet)
+	case rec.Step != nil:
+		return s.step(rec.Step)
 	case rec.End != nil:
 		return s.end(rec.End)
 	}
@@ -53,6 +60,7 @@ func (r Record) members() int {
 	n := 0
 	for _, set := range []bool{
 		r.Hello != nil, r.Begin != nil, r.Row != nil, r.Log != nil, r.End != nil, r.Done != nil,
+		r.Packet != nil, r.Step != nil,
 	} {
 		if set {
 			n++
@@ -116,7 +124,7 @@ func (s *state) begin(b *Begin) error {
 		return fmt.Errorf("begin of %s again", b.Probe)
 	}
 	s.probes[b.Probe] = begun
-	s.open, s.rows = b.Probe, map[string]bool{}
+	s.open, s.rows, s.captured = b.Probe, map[string]bool{}, captured{}
 	return nil
 }
 

@@ -35,6 +35,8 @@ type Limits struct {
 	Probes  int // probes in hello
 	Rows    int // rows in the stream
 	Logs    int // log lines in the stream
+
+	Captured int // packets and steps in the stream
 }
 
 // DefaultLimits leave ample room for any suite, and keep what a hostile guest
@@ -42,7 +44,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Bytes: 64 << 20, Line: 1 << 20,
-		Modules: 1000, Probes: 5000, Rows: 200000, Logs: 100000,
+		Modules: 1000, Probes: 5000, Rows: 200000, Logs: 100000, Captured: 500000,
 	}
 }
 
@@ -50,7 +52,7 @@ func (l Limits) orDefault() Limits {
 	d := DefaultLimits()
 	for _, f := range []struct{ have, want *int }{
 		{&l.Bytes, &d.Bytes}, {&l.Line, &d.Line}, {&l.Modules, &d.Modules}, {&l.Probes, &d.Probes},
-		{&l.Rows, &d.Rows}, {&l.Logs, &d.Logs},
+		{&l.Rows, &d.Rows}, {&l.Logs, &d.Logs}, {&l.Captured, &d.Captured},
 	} {
 		if *f.have == 0 {
 			*f.have = *f.want
@@ -181,6 +183,12 @@ func newRecord(name json.Token) (Record, any) {
 	case "log":
 		r := Record{Log: new(Log)}
 		return r, r.Log
+	case "packet":
+		r := Record{Packet: new(Packet)}
+		return r, r.Packet
+	case "step":
+		r := Record{Step: new(Step)}
+		return r, r.Step
 	case "end":
 		r := Record{End: new(End)}
 		return r, r.End

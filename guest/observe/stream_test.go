@@ -16,9 +16,11 @@ const (
 	begin = `{"begin":{"probe":"a/b"}}` + "\n"
 	row   = `{"row":{"row":"a/b/syn.raw","kind":"count","value":"10"}}` + "\n"
 	klog  = `{"log":{"level":4,"at_us":12,"text":"table full"}}` + "\n"
+	pkt   = `{"packet":{"at_ns":5,"link":"near","medium":"ip","in":true,"data":"RQA=","tracking":"new: none","fate":"nothing came out"}}` + "\n"
+	step  = `{"step":{"at_ns":5,"text":"set a = 1"}}` + "\n"
 	end   = `{"end":{"probe":"a/b","outcome":"recorded","elapsed_ns":7}}` + "\n"
 	done  = `{"done":{"probes":1,"rows":1}}` + "\n"
-	whole = hello + begin + row + klog + end + done
+	whole = hello + begin + row + klog + pkt + step + end + done
 )
 
 func readAll(r *Reader) ([]Record, error) {
@@ -34,7 +36,7 @@ func readAll(r *Reader) ([]Record, error) {
 
 func TestReaderAcceptsAndWriterRepeats(t *testing.T) {
 	recs, err := readAll(NewReader(iotest.OneByteReader(strings.NewReader(whole)), Limits{}))
-	if err != io.EOF || len(recs) != 6 {
+	if err != io.EOF || len(recs) != 8 {
 		t.Fatalf("%d records, %v", len(recs), err)
 	}
 	want := Record{Row: &Row{Name: "a/b/syn.raw", Kind: Count, Value: "10"}}
@@ -84,6 +86,18 @@ func TestReaderRefuses(t *testing.T) {
 		"row of no kind":      {probe(strings.Replace(row, "count", "opinion", 1)), 3, "unknown kind"},
 		"log outside":         {hello + klog, 2, "outside a probe"},
 		"log level":           {probe(strings.Replace(klog, "4", "8", 1)), 3, "log level"},
+		"packet outside":      {hello + pkt, 2, "outside a probe"},
+		"step outside":        {hello + step, 2, "outside a probe"},
+		"packet after end":    {probe(end + pkt), 4, "outside a probe"},
+		"no medium":           {probe(strings.Replace(pkt, `"ip"`, `"air"`, 1)), 3, "unknown medium"},
+		"media mixed":         {probe(pkt + strings.Replace(pkt, `"ip"`, `"ethernet"`, 1)), 4, "of medium ip and of ethernet"},
+		"no link":             {probe(strings.Replace(pkt, "near", "", 1)), 3, "link name"},
+		"empty packet":        {probe(strings.Replace(pkt, "RQA=", "", 1)), 3, "packet of 0 bytes"},
+		"packet not base64":   {probe(strings.Replace(pkt, "RQA=", "?", 1)), 3, "parse packet"},
+		"packet goes back":    {probe(step + strings.Replace(pkt, "5", "4", 1)), 4, "after one at 5 ns"},
+		"negative packet":     {probe(strings.Replace(pkt, "5", "-5", 1)), 3, "packet at -5 ns"},
+		"tracking too long":   {probe(strings.Replace(pkt, "new: none", strings.Repeat("t", MaxValue+1), 1)), 3, "text of"},
+		"step without a text": {probe(strings.Replace(step, "set a = 1", "", 1)), 3, "without a text"},
 		"end of other probe":  {probe(strings.Replace(end, "a/b", "a/c", 1)), 3, "inside probe a/b"},
 		"end without begin":   {hello + end, 2, "has not begun"},
 		"unknown outcome":     {probe(strings.Replace(end, "recorded", "fine", 1)), 3, "unknown outcome"},
@@ -92,8 +106,8 @@ func TestReaderRefuses(t *testing.T) {
 		"done inside":         {probe(done), 3, "done inside"},
 		"done counts probes":  {probe(row + end + strings.Replace(done, "1", "2", 1)), 5, "counts 2 probes"},
 		"done counts rows":    {probe(end + done), 4, "counts 1 rows"},
-		"after done":          {whole + begin, 7, "after done"},
-		"garbage after done":  {whole + "x\n", 7, "not a JSON object"},
+		"after done":          {whole + begin, 9, "after done"},
+		"garbage after done":  {whole + "x\n", 9, "not a JSON object"},
 		"too long":            {hello + strings.Repeat("x", 9000) + "\n", 2, "more than 8000 bytes"},
 		"too long, unending":  {strings.Repeat("x", 100000), 1, "more than 8000 bytes"},
 		"value too long":      {probe(strings.Replace(row, `"10"`, `"`+strings.Repeat("v", MaxValue+1)+`"`, 1)), 3, "value of"},
@@ -140,12 +154,37 @@ func TestReaderLimits(t *testing.T) {
 		"2 probes, more than 1": {Limits{Probes: 1}, hello},
 		"2 modules, more than 1": {Limits{Modules: 1}, strings.Replace(hello, `"modules":[]`,
 			`"modules":[{"name":"veth","state":"loaded"},{"name":"tun","state":"builtin"}]`, 1)},
+		"more than 1 packets and steps": {Limits{Captured: 1}, hello + begin + pkt + step},
 		"stream of more than 150 bytes": {Limits{Bytes: 150}, whole},
 	} {
 		_, err := readAll(NewReader(strings.NewReader(c.in), c.limit))
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("error %v, want %q", err, says)
 		}
+	}
+}
+
+// A probe's packets and steps have a bound of their own, and so have its links.
+func TestReaderBoundsCapture(t *testing.T) {
+	big := strings.Replace(step, "set a = 1", strings.Repeat("s", MaxValue), 1)
+	fill := strings.Repeat(big, MaxCapture/MaxValue)
+	if _, err := readAll(NewReader(strings.NewReader(hello+begin+fill+end), Limits{})); !errors.Is(err, ErrTruncated) {
+		t.Errorf("as much as is allowed: %v", err)
+	}
+	_, err := readAll(NewReader(strings.NewReader(hello+begin+fill+step), Limits{}))
+	if err == nil || !strings.Contains(err.Error(), "take more than") {
+		t.Errorf("more than is allowed: %v", err)
+	}
+	second := strings.NewReplacer("a/b", "a/c").Replace(begin)
+	if _, err := readAll(NewReader(strings.NewReader(hello+begin+fill+end+second+step), Limits{})); !errors.Is(err, ErrTruncated) {
+		t.Errorf("the next probe: %v", err)
+	}
+	links := hello + begin
+	for i := range MaxLinks + 1 {
+		links += strings.Replace(pkt, "near", fmt.Sprint("l", i), 1)
+	}
+	if _, err = readAll(NewReader(strings.NewReader(links), Limits{})); err == nil || !strings.Contains(err.Error(), "links") {
+		t.Errorf("many links: %v", err)
 	}
 }
 
@@ -204,7 +243,7 @@ func FuzzReader(f *testing.F) {
 func deref(recs []Record) []any {
 	var out []any
 	for _, r := range recs {
-		for _, m := range []any{r.Hello, r.Begin, r.Row, r.Log, r.End, r.Done} {
+		for _, m := range []any{r.Hello, r.Begin, r.Row, r.Log, r.End, r.Done, r.Packet, r.Step} {
 			if v := reflect.ValueOf(m); !v.IsNil() {
 				out = append(out, v.Elem().Interface())
 			}
