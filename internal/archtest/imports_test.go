@@ -19,7 +19,8 @@ const module = "github.com/ctmatrix/ctmatrix/"
 // below names, where it names any.
 var layers = [][]string{
 	{"guest/observe", "guest/internal/nfnl"},
-	{"guest/internal/wire", "guest/internal/ct", "guest/internal/modules"},
+	{"guest/internal/wire", "guest/internal/modules"},
+	{"guest/internal/ct"},
 	{"guest/internal/lab"},
 	{"guest/internal/probe"},
 	{"guest/internal/suite", "guest/internal/agent"},

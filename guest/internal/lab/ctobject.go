@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -41,10 +42,14 @@ var settable = map[string]expr.CtKey{
 // CtSet writes to what a connection has under a ct key; a value as the register
 // holds it.
 func CtSet(key string, value []byte) Part {
-	return Part{text: fmt.Sprintf("ct %s set %#x", key, value), exprs: []expr.Any{
+	p := Part{text: fmt.Sprintf("ct %s set %#x", key, value), exprs: []expr.Any{
 		&expr.Immediate{Register: 1, Data: value},
 		&expr.Ct{Key: settable[key], Register: 1, SourceRegister: true},
 	}}
+	if key == "zone" && len(value) >= 2 {
+		p.zone = binary.NativeEndian.Uint16(value)
+	}
+	return p
 }
 
 // The attributes of a timeout policy and of an expectation, of enum
@@ -100,6 +105,7 @@ func ExpectationPolicy(l4 uint8, port uint16, timeout time.Duration, size uint8)
 // direction of their connection: 0 is the original, 1 the reply. The chain must
 // be there already.
 func (s *Ruleset) ZoneOf(c Chain, length int, direction, zone byte) error {
+	s.addZone(uint16(zone))
 	return s.Try(c,
 		Expression{"meta", []netlink.Attribute{Attr32(unix.NFTA_META_KEY, unix.NFT_META_LEN), Attr32(unix.NFTA_META_DREG, 1)}},
 		Expression{"cmp", []netlink.Attribute{

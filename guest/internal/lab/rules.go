@@ -62,6 +62,7 @@ type Part struct {
 	text   string
 	exprs  []expr.Any
 	meter  string                                // the counter's name, for a statement that counts
+	zone   uint16                                // that it puts packets into, or 0
 	object func(*nftables.Conn, *nftables.Table) // makes what the rule refers to
 }
 

@@ -22,6 +22,7 @@ type Ruleset struct {
 	tables []*nftables.Table
 	chains []*nftables.Chain
 	meters []*nftables.Chain // those that have rules that count
+	zones  []uint16          // that rules ever put packets into, but for 0
 }
 
 // NewRuleset connects to nf_tables in the calling thread's namespace.
@@ -48,6 +49,9 @@ func (s *Ruleset) Add(rules ...Rule) error {
 				p.object(s.conn, chain.Table)
 			}
 			exprs = append(exprs, p.exprs...)
+			if p.zone != 0 {
+				s.addZone(p.zone)
+			}
 		}
 		if len(exprs) == 0 {
 			continue
@@ -91,6 +95,17 @@ func (s *Ruleset) table(name string, family nftables.TableFamily) *nftables.Tabl
 	s.tables = append(s.tables, table)
 	return table
 }
+
+func (s *Ruleset) addZone(zone uint16) {
+	if !slices.Contains(s.zones, zone) {
+		s.zones = append(s.zones, zone)
+		slices.Sort(s.zones)
+	}
+}
+
+// Zones are those that connections of the box may be in: 0, and what rules put
+// packets into, whether these are still there or not.
+func (s *Ruleset) Zones() []uint16 { return append([]uint16{0}, s.zones...) }
 
 // Meters reads every named counter, in packets.
 func (s *Ruleset) Meters() (map[string]uint64, error) {

@@ -20,6 +20,10 @@ type Link struct {
 	addr  *unix.SockaddrLinklayer // the device, for frames sent out of it
 	fence uint64
 	out   []wire.Seen
+	wrong error // with what came out, since the last fence
+
+	watcher Watcher // nil unless somebody watches
+	drained []byte  // for Drain
 }
 
 // fenceProto is "Local Experimental EtherType 1" of IEEE 802.
@@ -94,21 +98,33 @@ func (l *Link) Send(pkts ...wire.Packet) error {
 		if p.Data[0]>>4 == 6 {
 			proto = unix.ETH_P_IPV6
 		}
-		if err := l.write(proto, p.Data); err != nil {
+		if err := l.send(proto, p.Data); err != nil {
 			return fmt.Errorf("send into %s: %w", l.Name, err)
 		}
 	}
 	return nil
 }
 
-func (l *Link) write(proto uint16, data []byte) error {
+func (l *Link) send(proto uint16, data []byte) error {
+	frame := l.frame(proto, data)
+	if l.watcher != nil {
+		l.watcher.Sending(l, frame[piLen:], data)
+	}
+	_, err := unix.Write(l.fd, frame)
+	if l.watcher != nil {
+		l.watcher.Sent(l, err)
+	}
+	return err
+}
+
+// frame is what is written to put a packet into the device.
+func (l *Link) frame(proto uint16, data []byte) []byte {
 	frame := make([]byte, piLen, piLen+len(data))
 	binary.BigEndian.PutUint16(frame[2:], proto)
 	if l.ether != nil {
 		frame = append(frame, l.ether.head(proto)...)
 	}
-	_, err := unix.Write(l.fd, append(frame, data...))
-	return err
+	return append(frame, data...)
 }
 
 // Fence returns once everything sent before is through and everything that
@@ -116,7 +132,7 @@ func (l *Link) write(proto uint16, data []byte) error {
 func (l *Link) Fence() error {
 	l.fence++
 	mark := binary.BigEndian.AppendUint64(nil, l.fence)
-	if err := l.write(fenceProto, mark); err != nil {
+	if _, err := unix.Write(l.fd, l.frame(fenceProto, mark)); err != nil {
 		return fmt.Errorf("%w: write into %s: %w", ErrFence, l.Name, err)
 	}
 	buf := make([]byte, 64)
@@ -126,31 +142,41 @@ func (l *Link) Fence() error {
 	if err := unix.Sendto(l.sock, mark, 0, l.addr); err != nil {
 		return fmt.Errorf("%w: send out of %s: %w", ErrFence, l.Name, err)
 	}
-	frame := make([]byte, 1<<16)
-	var parseErr error
+	frame := make([]byte, maxFrame)
 	err := l.await(l.fd, frame, func(n int) bool {
-		proto, data := binary.BigEndian.Uint16(frame[2:]), frame[piLen:n]
-		if l.ether != nil {
-			proto, data = payload(data)
-		}
-		if proto == fenceProto && string(data) == string(mark) {
-			return true
-		}
-		if proto == unix.ETH_P_IP || proto == unix.ETH_P_IPV6 {
-			seen, err := wire.Parse(data)
-			parseErr = errors.Join(parseErr, err)
-			// What a link without an address says of itself (RFC 3810, section
-			// 5.2.13: the groups that it has joined) is no experiment's.
-			if !seen.Src.Addr().IsUnspecified() {
-				l.out = append(l.out, seen)
-			}
-		}
-		return false
+		proto, data := l.came(frame[:n])
+		return proto == fenceProto && string(data) == string(mark)
 	})
 	if err != nil {
 		return fmt.Errorf("%w: on its way out of %s: %w", ErrFence, l.Name, err)
 	}
-	return parseErr
+	wrong := l.wrong
+	l.wrong = nil
+	return wrong
+}
+
+// maxFrame is the most that is read of a device at once.
+const maxFrame = 1 << 16
+
+// came takes what the box sent, and returns what it is.
+func (l *Link) came(frame []byte) (proto uint16, data []byte) {
+	proto, data = binary.BigEndian.Uint16(frame[2:]), frame[piLen:]
+	if l.ether != nil {
+		proto, data = payload(data)
+	}
+	if proto == unix.ETH_P_IP || proto == unix.ETH_P_IPV6 {
+		seen, err := wire.Parse(data)
+		l.wrong = errors.Join(l.wrong, err)
+		// What a link without an address says of itself (RFC 3810, section
+		// 5.2.13: the groups that it has joined) is no experiment's.
+		if !seen.Src.Addr().IsUnspecified() {
+			l.out = append(l.out, seen)
+			if l.watcher != nil {
+				l.watcher.Out(l, frame[piLen:])
+			}
+		}
+	}
+	return proto, data
 }
 
 // await reads messages from fd into buf until last says that the one it got,
