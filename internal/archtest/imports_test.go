@@ -22,6 +22,7 @@ var layers = [][]string{
 	{"guest/internal/wire", "guest/internal/modules"},
 	{"guest/internal/ct"},
 	{"guest/internal/lab"},
+	{"guest/internal/capture"},
 	{"guest/internal/probe"},
 	{"guest/internal/suite", "guest/internal/agent"},
 	{"guest/cmd/ctagent"},

@@ -40,7 +40,7 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-const usage = usageError("usage: ctagent list [--rows] [--probe GLOB]... | run [--probe GLOB]... [--shuffle SEED] [--clock virtual|host] | stage PROBE | version")
+const usage = usageError("usage: ctagent list [--rows] [--probe GLOB]... | run [--probe GLOB]... [--shuffle SEED] [--clock virtual|host] [--capture] | stage PROBE | version")
 
 func exitStatus(err error) int {
 	var wrong usageError

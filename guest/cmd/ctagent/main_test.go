@@ -111,8 +111,8 @@ func TestVersion(t *testing.T) {
 }
 
 func TestRunOptions(t *testing.T) {
-	got, err := runOptions([]string{"--probe", "a", "--shuffle", "18446744073709551615", "--probe=b/*", "--clock", "host"})
-	want := suite.Options{Patterns: []string{"a", "b/*"}, Shuffle: true, Seed: 1<<64 - 1, HostClock: true}
+	got, err := runOptions([]string{"--probe", "a", "--shuffle", "18446744073709551615", "--probe=b/*", "--clock", "host", "--capture"})
+	want := suite.Options{Patterns: []string{"a", "b/*"}, Shuffle: true, Seed: 1<<64 - 1, HostClock: true, Capture: true}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}

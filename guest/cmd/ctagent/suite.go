@@ -106,7 +106,7 @@ func runWith(ctx context.Context, loader *modules.Loader, opts suite.Options, w 
 		}
 		// The host learns of a probe before the next one runs, so that it knows
 		// which one crashed the guest.
-		if r.Row != nil || r.Log != nil {
+		if r.Row != nil || r.Log != nil || r.Packet != nil || r.Step != nil {
 			return nil
 		}
 		return out.Flush()
@@ -134,6 +134,7 @@ func runOptions(args []string) (suite.Options, error) {
 		opts.HostClock = s == "host"
 		return nil
 	})
+	flags.BoolVar(&opts.Capture, "capture", false, "tell what passed the links, and what tracking thought of it")
 	flags.BoolVar(&opts.Rows, "rows", false, "list the rows of each probe, and what they mean")
 	if err := flags.Parse(args); err != nil {
 		return opts, usageError(err.Error() + "; " + string(usage))

@@ -18,7 +18,9 @@ func (p *P) AtOnce(rounds int, work ...func(round int) error) (near, far []wire.
 	if len(cpus) < len(work) {
 		p.Unsupported("takes %d CPUs, as cpus: %[1]d and clock: host give", len(work))
 	}
-	p.Must(lab.AtOnce(cpus, rounds, work...))
+	p.rec.Step("%d times at once on %d CPUs, which is not captured", rounds, len(work))
+	p.rec.Unwatched(func() { err = lab.AtOnce(cpus, rounds, work...) })
+	p.Must(err)
 	p.Must(lab.OnEach(cpus, func() error {
 		a, b, err := p.Box.BothWays()
 		near, far = append(near, a...), append(far, b...)

@@ -22,7 +22,10 @@ const mostHostWait = 10 * time.Second
 
 // Wait lets kernel time pass. Under a virtual clock that costs almost nothing;
 // on the host's, a long wait ends the probe as unsupported.
-func (p *P) Wait(d time.Duration) { p.waitUntil(p.clock.now() + d) }
+func (p *P) Wait(d time.Duration) {
+	p.waitUntil(p.clock.now() + d)
+	p.rec.Step("waited %s s", strconv.FormatFloat(d.Seconds(), 'f', -1, 64))
+}
 
 // waitUntil waits until guest time is at least at.
 func (p *P) waitUntil(at time.Duration) {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ctmatrix/ctmatrix/guest/internal/capture"
 	"github.com/ctmatrix/ctmatrix/guest/internal/ct"
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
@@ -51,6 +52,8 @@ type P struct {
 
 	clock     clock
 	hostClock bool // waiting takes the host's time, too
+
+	rec *capture.Recorder // nil unless the run captures
 }
 
 // stop ends a body with an outcome.
@@ -92,6 +95,7 @@ func (p *P) Through(pkts ...wire.Packet) []wire.Seen {
 	p.sent = lab.Now()
 	out, err := p.Box.Through(pkts...)
 	p.Must(err)
+	p.sent = p.rec.SentAt(p.sent)
 	return out
 }
 
@@ -101,6 +105,7 @@ func (p *P) Forth(pkts ...wire.Packet) []wire.Seen {
 	p.sent = lab.Now()
 	out, err := p.Box.Forth(pkts...)
 	p.Must(err)
+	p.sent = p.rec.SentAt(p.sent)
 	return out
 }
 
@@ -110,6 +115,7 @@ func (p *P) Back(pkts ...wire.Packet) []wire.Seen {
 	p.sent = lab.Now()
 	out, err := p.Box.Back(pkts...)
 	p.Must(err)
+	p.sent = p.rec.SentAt(p.sent)
 	return out
 }
 
@@ -124,10 +130,18 @@ func (p *P) Set(name, value string) {
 		p.Unsupported("no sysctl %s", name)
 	}
 	p.Must(err)
+	p.rec.Step("set %s = %s", name, value)
 }
 
 // Add loads rules until the probe ends.
 func (p *P) Add(rules ...lab.Rule) {
+	p.load(rules)
+	for _, r := range rules {
+		p.rec.Step("rule %s", r)
+	}
+}
+
+func (p *P) load(rules []lab.Rule) {
 	err := p.Box.Rules.Add(rules...)
 	if isMissing(err) {
 		p.Unsupported("kernel refuses rules [%s]: %v", ruleList(rules), err)
@@ -144,7 +158,10 @@ func ruleList(rules []lab.Rule) string {
 }
 
 // ClearRules removes every rule, its own and the meters, before the probe ends.
-func (p *P) ClearRules() { p.Must(p.Box.Rules.Clear()) }
+func (p *P) ClearRules() {
+	p.Must(p.Box.Rules.Clear())
+	p.rec.Step("remove all rules")
+}
 
 // Cleanup has f called when the body is over, last one first.
 func (p *P) Cleanup(f func() error) { p.cleanups = append(p.cleanups, f) }
@@ -164,49 +181,12 @@ func (p *P) Listen() func() []ct.Event {
 	events, err := ct.Listen()
 	p.Must(err)
 	p.Cleanup(events.Close)
+	p.rec.Step("listen to events")
 	return func() []ct.Event {
 		got, err := events.Take()
 		p.Must(err)
 		return got
 	}
-}
-
-// InChild runs part of the probe with a box of its own in a new network
-// namespace. Rows recorded there are the probe's own.
-func (p *P) InChild(body func(c *P)) {
-	c := &P{log: p.log, name: p.name, rows: p.rows, seen: p.seen, clock: p.clock, hostClock: p.hostClock}
-	var ended any
-	err := lab.InChild(func() error {
-		return c.withBox(lab.Input, func() {
-			defer func() { ended = recover() }()
-			body(c)
-		})
-	})
-	p.rows = c.rows
-	p.lines = append(p.lines, c.lines...)
-	if ended != nil {
-		panic(ended)
-	}
-	p.Must(err)
-}
-
-// withBox makes the calling thread's namespace a box, runs f, and leaves the
-// namespace as it was; its error says what could not be made or was left.
-func (p *P) withBox(path lab.Path, f func()) error {
-	table, err := ct.Open()
-	if err != nil {
-		return err
-	}
-	p.table = table
-	if p.stats, err = table.Stats(); err != nil {
-		return errors.Join(err, table.Close())
-	}
-	p.first = p.stats
-	if p.Box, err = lab.NewBox(path); err != nil {
-		return errors.Join(err, table.Close())
-	}
-	f()
-	return errors.Join(p.clean(), p.Box.Close(), table.Flush(), table.Close())
 }
 
 // Entries lists the table.
@@ -217,13 +197,23 @@ func (p *P) Entries() []ct.Entry {
 }
 
 // Flush empties the table.
-func (p *P) Flush() { p.Must(p.table.Flush()) }
+func (p *P) Flush() {
+	p.Must(p.table.Flush())
+	p.rec.Step("flush the table")
+}
 
 // Delete takes an entry out of the table.
-func (p *P) Delete(e ct.Entry) { p.Must(p.table.Delete(e)) }
+func (p *P) Delete(e ct.Entry) {
+	p.Must(p.table.Delete(e))
+	p.rec.Step("delete entry %s, %s", e.Orig, e)
+}
 
 // SetTCPState has the kernel change the state of a TCP entry, by number.
-func (p *P) SetTCPState(e ct.Entry, state uint8) error { return p.table.SetTCPState(e, state) }
+func (p *P) SetTCPState(e ct.Entry, state uint8) error {
+	err := p.table.SetTCPState(e, state)
+	p.rec.Step("set the state of entry %s to %d: %s", e.Orig, state, ErrnoName(err))
+	return err
+}
 
 // Mark makes what is counted from now on, by statistics, meters and log lines,
 // count from zero: a new part of the experiment begins.
@@ -235,6 +225,7 @@ func (p *P) Mark() {
 	p.stats = stats
 	p.meters, err = p.Box.Rules.Meters()
 	p.Must(err)
+	p.rec.Step("count from zero")
 }
 
 // Stats returns what the statistics counted since the probe or part began.
@@ -313,6 +304,7 @@ func (p *P) record(subject, attr string, kind observe.Kind, value string) {
 	p.Must(row.Check())
 	p.seen[row.Name] = true
 	p.rows = append(p.rows, row)
+	p.rec.Step("row %s.%s = %s", subject, attr, value)
 }
 
 // Count records a number of things.

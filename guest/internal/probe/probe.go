@@ -64,6 +64,8 @@ type Case struct {
 	// HostClock says that the guest's clock is the host's: what takes days
 	// cannot be asked.
 	HostClock bool
+	// Capture says that what passes the links is recorded.
+	Capture bool
 }
 
 // Name is the probe's name, marked where the box is not the initial namespace.

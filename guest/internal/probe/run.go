@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ctmatrix/ctmatrix/guest/internal/capture"
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/internal/modules"
 	"github.com/ctmatrix/ctmatrix/guest/observe"
@@ -30,6 +31,8 @@ type Result struct {
 	Rows    []observe.Row // only where the outcome is recorded
 	Log     []observe.Log
 	Elapsed time.Duration // guest time
+	// Capture is what was captured, whatever the outcome: packets and steps.
+	Capture []observe.Record
 }
 
 // Run runs a case from a clean slate to a clean slate. What it observed counts
@@ -37,8 +40,15 @@ type Result struct {
 func (c Case) Run(loader Loader, log *lab.Log, ground *Ground) Result {
 	began := lab.Now()
 	p := &P{name: c.Name(), seen: map[string]bool{}, log: log, clock: guestClock, hostClock: c.HostClock}
+	if c.Capture {
+		p.rec = &capture.Recorder{}
+	}
 	outcome, reason := c.onGround(p, loader, ground)
 	r := Result{Outcome: outcome, Reason: reason, Log: p.lines, Elapsed: lab.Now() - began}
+	if outcome != observe.Recorded {
+		p.rec.Step("%s: %s", outcome, reason)
+	}
+	r.Capture = p.rec.Records()
 	if outcome == observe.Recorded {
 		r.Rows = p.rows
 	}
@@ -117,8 +127,8 @@ func (c Case) inBox(p *P, outcome *observe.Outcome, reason *string) error {
 	if p.Box, err = lab.NewBox(c.path()); err != nil {
 		return err
 	}
-	body()
-	return errors.Join(p.clean(), p.Box.Close())
+	err = p.watched(false, body)
+	return errors.Join(err, p.clean(), p.Box.Close())
 }
 
 // body prepares what the head asks for, runs the body, and turns what ended it
@@ -136,11 +146,14 @@ func (c Case) body(p *P) (outcome observe.Outcome, reason string) {
 	for _, s := range c.Sysctls {
 		p.Set(s.Name, s.Value)
 	}
-	rules := lab.Counting(lab.NearName)
+	meters := lab.Counting(lab.NearName)
 	if !c.Bare {
-		rules = append(rules, lab.Classing(c.classed())...)
+		meters = append(meters, lab.Classing(c.classed())...)
 	}
-	p.Add(append(rules, c.Probe.Rules...)...)
+	p.load(append(meters, c.Probe.Rules...))
+	for _, r := range c.Probe.Rules {
+		p.rec.Step("rule %s", r)
+	}
 	c.Probe.Run(p)
 	p.drainLog()
 	return observe.Recorded, ""

@@ -14,6 +14,7 @@ func (p *P) BothWays(pkts ...wire.Packet) (back, forth []wire.Seen) {
 	p.sent = lab.Now()
 	back, forth, err := p.Box.BothWays(pkts...)
 	p.Must(err)
+	p.sent = p.rec.SentAt(p.sent)
 	return back, forth
 }
 
@@ -23,6 +24,7 @@ func (p *P) BackBothWays(pkts ...wire.Packet) (back, over []wire.Seen) {
 	p.sent = lab.Now()
 	back, over, err := p.Box.BackBothWays(pkts...)
 	p.Must(err)
+	p.sent = p.rec.SentAt(p.sent)
 	return back, over
 }
 

@@ -70,6 +70,8 @@ type Options struct {
 	Rows bool
 	// HostClock says that the guest's clock is not a virtual one.
 	HostClock bool
+	// Capture has what passes the links told, too.
+	Capture bool
 }
 
 // Select lists the cases that opts choose, those that wear modules last. A pattern
@@ -106,7 +108,7 @@ func Select(opts Options) ([]probe.Case, error) {
 		return cmp.Compare(min(len(a.Wears), 1), min(len(b.Wears), 1))
 	})
 	for i := range chosen {
-		chosen[i].HostClock = opts.HostClock
+		chosen[i].HostClock, chosen[i].Capture = opts.HostClock, opts.Capture
 	}
 	return chosen, nil
 }
@@ -195,6 +197,11 @@ func runCase(c probe.Case, modules Loader, log *lab.Log, ground *probe.Ground, e
 	}
 	for i := range r.Log {
 		if err := emit(observe.Record{Log: &r.Log[i]}); err != nil {
+			return 0, err
+		}
+	}
+	for _, rec := range r.Capture {
+		if err := emit(rec); err != nil {
 			return 0, err
 		}
 	}
