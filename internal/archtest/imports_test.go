@@ -33,8 +33,8 @@ var layers = [][]string{
 	{"images/kernel/kerneltest", "images/changelog", "images/userland"},
 
 	{"orchestrator/internal/vm", "orchestrator/internal/remote", "orchestrator/internal/matrix",
-		"orchestrator/internal/agentbin", "orchestrator/internal/results"},
-	{"orchestrator/internal/remote/remotetest", "orchestrator/internal/notes"},
+		"orchestrator/internal/agentbin", "orchestrator/internal/results", "orchestrator/internal/pcapng", "orchestrator/internal/dissect"},
+	{"orchestrator/internal/remote/remotetest", "orchestrator/internal/notes", "orchestrator/internal/packets"},
 	{"orchestrator/internal/table", "orchestrator/internal/sched"},
 	{"orchestrator/internal/bisect", "orchestrator/internal/baseline", "orchestrator/internal/beside", "orchestrator/internal/shell"},
 	{"orchestrator/internal/render"},
@@ -56,6 +56,9 @@ var may = []struct {
 	{"images/", []string{"images/"}},
 	{"orchestrator/internal/vm", nil},
 	{"orchestrator/internal/matrix", nil},
+	{"orchestrator/internal/pcapng", nil},
+	{"orchestrator/internal/dissect", nil},
+	{"orchestrator/internal/packets", []string{"guest/observe", "orchestrator/internal/pcapng"}},
 	{"orchestrator/internal/remote", []string{"guest/observe"}},
 	{"orchestrator/internal/agentbin", []string{"guest/observe"}},
 	{"orchestrator/internal/results", []string{"guest/observe"}},
@@ -64,7 +67,8 @@ var may = []struct {
 	{"orchestrator/internal/bisect", []string{"guest/observe", "images/changelog", "orchestrator/internal/results", "orchestrator/internal/table"}},
 	{"orchestrator/internal/baseline", []string{"guest/observe", "orchestrator/internal/results", "orchestrator/internal/table"}},
 	{"orchestrator/internal/beside", []string{"guest/observe", "orchestrator/internal/results", "orchestrator/internal/notes", "orchestrator/internal/table"}},
-	{"orchestrator/internal/render", []string{"guest/observe", "images/changelog", "orchestrator/internal/beside", "orchestrator/internal/bisect", "orchestrator/internal/results", "orchestrator/internal/table"}},
+	{"orchestrator/internal/render", []string{"guest/observe", "images/changelog", "orchestrator/internal/beside", "orchestrator/internal/bisect",
+		"orchestrator/internal/dissect", "orchestrator/internal/packets", "orchestrator/internal/results", "orchestrator/internal/table"}},
 	{"orchestrator/", []string{"guest/observe", "images/", "orchestrator/"}},
 }
 
