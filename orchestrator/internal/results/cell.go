@@ -71,11 +71,13 @@ type Guest struct {
 	Memory  string `json:"memory"`
 	Agent   string `json:"agent"` // sha256 of the agent, hex
 	// Restored says that guests went on where one was saved, Fresh that each
-	// probe had one of its own. Neither these nor the seeds may show in a row.
+	// probe had one of its own, Captured that packets were. None of these nor the
+	// seeds may show in a row.
 	Restored bool     `json:"restored"`
 	Fresh    bool     `json:"fresh,omitempty"`
-	Seed     uint32   `json:"seed"`              // of what the virtual machine drew
-	Shuffle  *uint64  `json:"shuffle,omitempty"` // seed of the probes' order; nil for the suite's own
+	Captured bool     `json:"captured,omitempty"` // what passed the links was told, too
+	Seed     uint32   `json:"seed"`               // of what the virtual machine drew
+	Shuffle  *uint64  `json:"shuffle,omitempty"`  // seed of the probes' order; nil for the suite's own
 	Args     []string `json:"args,omitempty"`
 }
 

@@ -41,7 +41,10 @@ func (w *Writer) Continue(at time.Time) error {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
 			return fmt.Errorf("go on with the run: %w", err)
 		}
-		if err := removeHalves(dir); err != nil {
+		if err := removeHalves(dir, "."+CellFile+"-", "."+RowsFile+"-"); err != nil {
+			return err
+		}
+		if err := removeHalves(filepath.Join(dir, PacketsDir), "."); err != nil {
 			return err
 		}
 	}
@@ -50,14 +53,18 @@ func (w *Writer) Continue(at time.Time) error {
 	return writeJSON(filepath.Join(w.dir, PlanFile), w.plan)
 }
 
-// removeHalves removes what replace left behind when its process was killed.
-func removeHalves(dir string) error {
+// removeHalves removes what Replace left behind when its process was killed, by
+// the beginning of its name.
+func removeHalves(dir string, begins ...string) error {
 	files, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("go on with the run: %w", err)
 	}
 	for _, f := range files {
-		if !strings.HasPrefix(f.Name(), "."+CellFile+"-") && !strings.HasPrefix(f.Name(), "."+RowsFile+"-") {
+		if !slices.ContainsFunc(begins, func(begin string) bool { return strings.HasPrefix(f.Name(), begin) }) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {

@@ -55,6 +55,7 @@ type Conditions struct {
 	Fresh   bool    `json:"fresh,omitempty"` // a guest for each probe
 	Cold    bool    `json:"cold,omitempty"`  // every guest booted
 	Anew    bool    `json:"anew,omitempty"`  // measured also where the cache knows
+	Capture bool    `json:"capture,omitempty"`
 	Archive Archive `json:"archive,omitzero"`
 }
 

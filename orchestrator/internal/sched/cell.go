@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ const consoleLines = 12
 // error is one of writing: how the cell fared is in the cell.
 func (s *Scheduler) run(ctx context.Context, i int, cell *results.Cell, t task) error {
 	c := &collector{cell: cell, selected: s.Selected, klog: io.Discard}
+	c.packets = func(probe string, data []byte) error { return s.Out.PutPackets(i, probe, data) }
 	put := func(cell results.Cell, rows []observe.Row) error { return s.Out.Put(i, cell, rows) }
 	saver := newSaver(put)
 	c.saved = func() { saver.save(*cell, c.rows) }
@@ -114,7 +116,7 @@ func (s *Scheduler) boot(ctx context.Context, i int, c *collector, t task, k *ke
 		Console: console, Again: c.recalled > 0,
 	})
 	s.Progress.State(i, *c.cell, "ends")
-	if outcome == results.CellOK && s.History != nil {
+	if outcome == results.CellOK && s.History != nil && !s.Capture { // which takes longer
 		s.History.add(t.Cell, probes, time.Since(began))
 	}
 	return outcome, reason
@@ -166,15 +168,19 @@ func (s *Scheduler) guests(ctx context.Context, i int, c *collector, image Image
 
 // batches are the probes, of those named, that run in one guest each.
 func (s *Scheduler) batches(names []string) [][]string {
-	if !s.FreshGuest {
-		return [][]string{names}
+	most := max(len(names), 1)
+	switch {
+	case s.FreshGuest:
+		most = 1
+	case s.Capture:
+		most = captureBatch
 	}
-	var each [][]string
-	for _, name := range names {
-		each = append(each, []string{name})
-	}
-	return each
+	return slices.Collect(slices.Chunk(names, most))
 }
+
+// captureBatch is how many probes a guest runs that captures, so that the channel
+// holds what they may say: three quarters of it are for packets.
+const captureBatch = observe.ChannelSize * 3 / 4 / observe.MaxCapture
 
 // guest starts the image, runs a batch of probes in it and ends it.
 func (s *Scheduler) guest(ctx context.Context, i int, c *collector, image Image) (results.CellOutcome, string) {
@@ -263,6 +269,9 @@ func (s *Scheduler) stream(ctx context.Context, c *collector, guest Guest) error
 	}
 	if c.cell.Guest.Clock == "host" {
 		argv = append(argv, "--clock", "host")
+	}
+	if s.Capture {
+		argv = append(argv, "--capture")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

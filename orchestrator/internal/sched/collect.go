@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/packets"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
 
@@ -21,7 +22,10 @@ type collector struct {
 	recalled int       // probes that had ended before the first guest
 	klog     io.Writer // kernel.log
 	open     *results.Probe
-	opened   []observe.Row // rows of the open probe
+	opened   []observe.Row    // rows of the open probe
+	captured []observe.Record // packets and steps of the open probe
+	// packets writes the capture of a probe.
+	packets func(probe string, data []byte) error
 	// saved is called whenever a probe has ended.
 	saved func()
 	// ended is told of each probe that ends in a guest; it may be nil.
@@ -52,16 +56,35 @@ func (c *collector) take(rec observe.Record) error {
 		return c.hello(rec.Hello)
 	case rec.Begin != nil:
 		c.open = &results.Probe{Name: rec.Begin.Probe}
-		c.opened = nil
+		c.opened, c.captured = nil, nil
 	case rec.Row != nil:
 		c.opened = append(c.opened, *rec.Row)
 	case rec.Log != nil:
 		c.open.Log = append(c.open.Log, *rec.Log)
 		return c.tellLog(c.open.Name, *rec.Log)
+	case rec.Packet != nil || rec.Step != nil:
+		c.captured = append(c.captured, rec)
 	case rec.End != nil:
+		if err := c.keepPackets(); err != nil {
+			return err
+		}
 		c.end(rec.End)
 	}
 	return nil
+}
+
+// keepPackets writes down what was captured of the open probe, if anything was.
+func (c *collector) keepPackets() error {
+	if c.captured == nil {
+		return nil
+	}
+	k := c.cell.Kernel
+	data, err := packets.Encode(&packets.Capture{Probe: c.open.Name, Kernel: k.Release + " (" + k.Version + ")", Events: c.captured})
+	if err != nil {
+		return err
+	}
+	c.captured = nil
+	return c.packets(c.open.Name, data)
 }
 
 func (c *collector) tellLog(probe string, l observe.Log) error {

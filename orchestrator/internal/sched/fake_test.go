@@ -104,6 +104,9 @@ func (g *fakeGuest) Exec(ctx context.Context, argv []string, stdout, stderr io.W
 			}
 		}
 		g.stream = streamOf(g.release, asked)
+		if slices.Contains(argv, "--capture") {
+			g.stream = capturedStream(g.release, asked)
+		}
 	}
 	if _, err := stdout.Write(g.stream); err != nil {
 		<-ctx.Done() // as SSH does: the far end waits to be read
@@ -171,7 +174,17 @@ func stream(t *testing.T, release string) []byte {
 
 // streamOf is the record stream of a suite that runs probes, each with one row,
 // and says a log line in a/one.
-func streamOf(release string, run []string) []byte {
+func streamOf(release string, run []string) []byte { return streamWith(release, run, nil) }
+
+// capturedStream is streamOf with a packet and a step for each probe.
+func capturedStream(release string, run []string) []byte {
+	return streamWith(release, run, []observe.Record{
+		{Step: &observe.Step{AtNS: 1, Text: "waited 1 s"}},
+		{Packet: &observe.Packet{AtNS: 2, Link: "near", Medium: observe.IP, In: true, Data: []byte{0x45}, Tracking: "new: none"}},
+	})
+}
+
+func streamWith(release string, run []string, captured []observe.Record) []byte {
 	var buf bytes.Buffer
 	w := observe.NewWriter(&buf)
 	put := func(r observe.Record) {
@@ -188,6 +201,9 @@ func streamOf(release string, run []string) []byte {
 		put(observe.Record{Row: &observe.Row{Name: p + "/s.n", Kind: observe.Count, Value: fmt.Sprint(slices.Index(probes, p))}})
 		if p == "a/one" {
 			put(observe.Record{Log: &observe.Log{Level: 4, AtUS: 1500000, Text: "table\x1b full"}})
+		}
+		for _, rec := range captured {
+			put(rec)
 		}
 		put(observe.Record{End: &observe.End{Probe: p, Outcome: observe.Recorded, ElapsedNS: 1000}})
 	}

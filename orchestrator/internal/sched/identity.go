@@ -26,7 +26,7 @@ func (s *Scheduler) identify(cell *results.Cell, spec Cell, m Machine) results.I
 	cell.ID = id.ID()
 	cell.Guest = results.Guest{
 		QEMU: id.QEMU, Machine: id.Machine, Accel: id.Accel, Clock: id.Clock, CPUs: id.CPUs, Memory: id.Memory,
-		Agent: id.Agent, Restored: id.Restored, Fresh: id.Fresh, Seed: id.Seed, Shuffle: id.Shuffle,
+		Agent: id.Agent, Restored: id.Restored, Fresh: id.Fresh, Captured: s.Capture, Seed: id.Seed, Shuffle: id.Shuffle,
 	}
 	return id
 }

@@ -30,7 +30,7 @@ func CollectCells(ctx context.Context, cache string, unusedSince time.Time, dry 
 // another of its identity. A clock that runs on while the guest waits makes rows
 // that the identity does not tell; and what is repeated is to be seen again.
 func (s *Scheduler) keeps(spec Cell) bool {
-	return s.Cells != nil && spec.Repeat == 0 && spec.Guest.Clock == string(vm.Virtual)
+	return s.Cells != nil && !s.Capture && spec.Repeat == 0 && spec.Guest.Clock == string(vm.Virtual)
 }
 
 // recall takes what is known of the cell from before: what it had come to when

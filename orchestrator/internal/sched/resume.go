@@ -15,7 +15,7 @@ func (s *Scheduler) Conditions() results.Conditions {
 	version, build := s.Booter.Build()
 	return results.Conditions{
 		Agent: agentbin.Digest(s.Agent), QEMU: version, Build: build,
-		Shuffle: s.Shuffle, Fresh: s.FreshGuest, Anew: s.Anew,
+		Shuffle: s.Shuffle, Fresh: s.FreshGuest, Anew: s.Anew, Capture: s.Capture,
 	}
 }
 

@@ -70,6 +70,9 @@ type Scheduler struct {
 	ImageDir string   // cache of image layers
 	// FreshGuest gives each probe a guest of its own.
 	FreshGuest bool
+	// Capture has the packets of each probe written down. Its cells are neither
+	// kept nor taken from Cells: their guests did more than was asked.
+	Capture bool
 	// Cells keeps what cells came to, so that what is known is not run again. It
 	// may be nil.
 	Cells *results.Cache
