@@ -10,21 +10,26 @@ import (
 )
 
 func (a *app) diffCommand() *cobra.Command {
-	var out string
+	var out, probe string
 	var asJSON bool
 	var by judging
 	cmd := &cobra.Command{
 		Use:   "diff A B",
 		Short: "Print what differs between two runs, two kernels of the latest run, or a baseline and a run",
 		Long: `diff prints what differs between two runs, or two kernels of the latest run.
-Where A is the directory of a baseline, B is judged by it as run does.
+Where A is the directory of a baseline, B is judged by it as run does. With --packets
+it lays the packets of one probe alongside, on two kernels, and marks where they part.
 
 ` + failHelp,
 		Example: `  ctmatrix diff runs/20261101T010000Z latest
   ctmatrix diff debian:5.10 debian:6.1
-  ctmatrix diff baseline latest`,
+  ctmatrix diff baseline latest
+  ctmatrix diff --packets tcp-rst/in-window debian:6.1 debian:7.3`,
 		Args: a.args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if probe != "" {
+				return a.diffPackets(cmd, probe, [2]string(args))
+			}
 			var err error
 			if by.fail, err = parseFail(by.words); err != nil {
 				return err
@@ -37,6 +42,7 @@ Where A is the directory of a baseline, B is judged by it as run does.
 	}
 	cmd.Flags().StringVar(&out, "out", "runs", "directory of the runs, for names and for `latest`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	packetsFlag(cmd, &probe)
 	neighboursFlag(cmd, &by)
 	failFlag(cmd, &by)
 	a.configFlag(cmd)

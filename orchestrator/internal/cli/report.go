@@ -92,11 +92,14 @@ spaces it begins with =, +, -, @, a tab or the end of a line.
 markdown: what nothing explains comes first; what does not fit is left out by whole
 blocks, and the last line says how many.
 
+With --packets it prints the packets of one probe instead, as the run captured them,
+what tracking thought of each, and what the probe did between them.
+
 Exit status: 0 the report is written, whatever it says; 2 it could not be; 64 wrong
 usage.`
 
 func (a *app) reportCommand() *cobra.Command {
-	var out, format, output, origin string
+	var out, format, output, origin, probe string
 	var list []string
 	for _, f := range reportFormats {
 		list = append(list, fmt.Sprintf("  %-9s %s", f.name, f.what))
@@ -109,9 +112,14 @@ func (a *app) reportCommand() *cobra.Command {
   ctmatrix report --format junit --output ctmatrix.xml
   ctmatrix report --format markdown >> "$GITHUB_STEP_SUMMARY"
   ctmatrix report runs/20261101T010000Z --format csv
-  ctmatrix report debian:6.12 --format kcidb --origin example`,
+  ctmatrix report debian:6.12 --format kcidb --origin example
+  ctmatrix report --packets table-full/syn debian:6.1`,
 		Args: a.args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			run := append(args, results.LatestLink)[0]
+			if probe != "" {
+				return a.packets(cmd, run, probe)
+			}
 			f, err := findFormat(format)
 			if err != nil {
 				return err
@@ -119,7 +127,7 @@ func (a *app) reportCommand() *cobra.Command {
 			if !originName.MatchString(origin) {
 				return usage{fmt.Errorf("--origin %s: write lower-case letters, digits and underscores, such as ctmatrix", origin)}
 			}
-			s, err := a.tell(cmd, out, append(args, results.LatestLink)[0])
+			s, err := a.tell(cmd, out, run)
 			if err != nil {
 				return err
 			}
@@ -134,6 +142,7 @@ func (a *app) reportCommand() *cobra.Command {
 	f.StringVar(&output, "output", "", "file to write (default: standard output)")
 	f.StringVar(&origin, "origin", "ctmatrix", "name of the CI system, for kcidb")
 	f.StringVar(&out, "out", defaultOut, "directory of the runs, for names and for `latest`")
+	packetsFlag(cmd, &probe)
 	a.configFlag(cmd)
 	a.notesFlag(cmd)
 	return cmd

@@ -135,7 +135,7 @@ func (a *app) resumed(cmd *cobra.Command, plan results.Plan, cells []sched.Cell,
 	if err != nil {
 		return nil, err
 	}
-	s.Shuffle, s.FreshGuest, s.Anew = was.Shuffle, was.Fresh, was.Anew
+	s.Shuffle, s.FreshGuest, s.Anew, s.Capture = was.Shuffle, was.Fresh, was.Anew, was.Capture
 	if is := s.Conditions(); is.Build != was.Build || is.QEMU != was.QEMU {
 		return nil, fmt.Errorf("the run was begun with QEMU %s (%s), and this is QEMU %s (%s): name the first with --qemu, or run anew",
 			was.QEMU, was.Build, is.QEMU, is.Build)
@@ -181,6 +181,7 @@ func contradiction(cmd *cobra.Command, plan results.Plan) error {
 	values := map[string]string{
 		"shuffle": shuffle, "fresh-guest": fmt.Sprint(was.Fresh), "cold": fmt.Sprint(was.Cold),
 		"seed": fmt.Sprint(was.Seed), "repeat": fmt.Sprint(repeat), "no-cache": fmt.Sprint(was.Anew),
+		"capture": fmt.Sprint(was.Capture),
 	}
 	var errs []string
 	cmd.Flags().Visit(func(f *pflag.Flag) {

@@ -32,6 +32,7 @@ type runFlags struct {
 	fresh    bool
 	noCache  bool
 	resume   bool
+	capture  bool
 	repeat   int
 	judging
 }
@@ -77,6 +78,7 @@ was planned: what has ended stays, what failed or was cut off is run.
 	a.baselineFlags(cmd, &flags.judging)
 	failFlag(cmd, &flags.judging)
 	cmd.Flags().BoolVar(&flags.noCache, "no-cache", false, "also measure what was measured before, and keep what comes of that instead")
+	cmd.Flags().BoolVar(&flags.capture, "capture", false, "also write down the packets of each probe, for Wireshark and ctmatrix report --packets")
 	cmd.Flags().BoolVar(&flags.resume, "resume", false, "go on with a run that was cut short: the one named, else the latest")
 	return cmd
 }
@@ -148,6 +150,7 @@ func (a *app) measure(cmd *cobra.Command, flags runFlags, started time.Time) (st
 		return "", err
 	}
 	s.Progress, s.Left, s.Ended, s.Shuffle, s.FreshGuest, s.Anew = bars, bars.Left, bars.Ended, seed, flags.fresh, flags.noCache
+	s.Capture = flags.capture
 	candidates, err := sched.Resolve(ctx, catalog, c.Kernels)
 	if err != nil {
 		return "", refError(err)

@@ -78,6 +78,7 @@ func runScript(t *testing.T, script string) {
 			"status":           status,
 			"make-run":         makeRun,
 			"make-repeats":     makeRepeats,
+			"make-packets":     makePackets,
 			"keep-cells":       keepCells,
 			"busy":             busy,
 		},
