@@ -89,8 +89,13 @@ func (w *Witness) readFiles(s *State) error {
 	return nil
 }
 
-// mostLists is how often threads may come or go while they are listed.
-const mostLists = 100
+// mostLists is how often threads may come or go while they are listed. After
+// quickLists each list waits for a tick: a thread that is about to end needs the
+// CPU for it.
+const (
+	mostLists  = 100
+	quickLists = 10
+)
 
 // listThreads lists the threads of the process. The kernel ends the list early
 // where the thread that it has come to ends (next_tid in fs/proc/base.c). So a
@@ -103,7 +108,12 @@ func (w *Witness) listThreads() ([]string, error) {
 		return nil, err
 	}
 	var last []string
-	for range mostLists {
+	for i := range mostLists {
+		if i >= quickLists {
+			if err := PassTicks(1); err != nil {
+				return nil, err
+			}
+		}
 		names, err := list(w.threads, maxPieces)
 		if err != nil {
 			return nil, fmt.Errorf("list threads: %w", err)
