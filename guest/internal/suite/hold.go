@@ -3,7 +3,6 @@ package suite
 import (
 	"fmt"
 
-	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/internal/probe"
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
@@ -30,21 +29,11 @@ func Hold(name string, modules Loader, emit func(observe.Record) error, held fun
 		return emit(observe.Record{Begin: &observe.Begin{Probe: c.Name()}})
 	}
 	c.Probe.Run = func(p *probe.P) { p.Must(held(begin)) }
-	log, err := lab.OpenLog()
+	log, ground, err := open(cases, modules, emit)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	if err := Prepare(modules); err != nil {
-		return err
-	}
-	if err := emit(hello(cases, modules)); err != nil {
-		return err
-	}
-	ground, err := probe.NewGround(modules)
-	if err != nil {
-		return err
-	}
 	defer ground.Close()
 	r := c.Run(modules, log, ground)
 	if !begun {

@@ -4,6 +4,7 @@ package suite
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path"
@@ -148,6 +149,29 @@ func Prepare(modules Loader) error {
 	return nil
 }
 
+// open prepares the guest, says hello, and returns what the cases run on.
+func open(cases []probe.Case, modules Loader, emit func(observe.Record) error) (*lab.Log, *probe.Ground, error) {
+	log, err := lab.OpenLog()
+	if err != nil {
+		return nil, nil, err
+	}
+	ground, err := greet(cases, modules, emit)
+	if err != nil {
+		return nil, nil, errors.Join(err, log.Close())
+	}
+	return log, ground, nil
+}
+
+func greet(cases []probe.Case, modules Loader, emit func(observe.Record) error) (*probe.Ground, error) {
+	if err := Prepare(modules); err != nil {
+		return nil, err
+	}
+	if err := emit(hello(cases, modules)); err != nil {
+		return nil, err
+	}
+	return probe.NewGround(modules)
+}
+
 // Run runs the chosen probes and emits the record stream. Rows of a probe are
 // emitted after it ended, so that nothing waits for the host while it runs.
 func Run(ctx context.Context, opts Options, modules Loader, emit func(observe.Record) error) error {
@@ -155,21 +179,11 @@ func Run(ctx context.Context, opts Options, modules Loader, emit func(observe.Re
 	if err != nil {
 		return err
 	}
-	log, err := lab.OpenLog()
+	log, ground, err := open(cases, modules, emit)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	if err := Prepare(modules); err != nil {
-		return err
-	}
-	if err := emit(hello(cases, modules)); err != nil {
-		return err
-	}
-	ground, err := probe.NewGround(modules)
-	if err != nil {
-		return err
-	}
 	defer ground.Close()
 	rows := 0
 	for _, c := range cases {
