@@ -22,7 +22,7 @@ tools:
 	@./.ci/tools
 
 checkers:
-	@./.ci/tools xmllint chromium
+	@./.ci/tools xmllint chromium tshark
 
 test: checkers build unit real
 

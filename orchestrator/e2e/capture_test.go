@@ -94,7 +94,7 @@ func conversed(t *testing.T, run *results.Run, cell results.CellRows, probe stri
 func opens(t *testing.T, run *results.Run, probes ...string) {
 	tshark, err := exec.LookPath("tshark")
 	if err != nil {
-		t.Skip("tshark is not here to compare with")
+		t.Fatalf("%v: `make checkers` installs it", err)
 	}
 	for _, probe := range probes {
 		cell := run.Cells[0]
