@@ -21,7 +21,7 @@ func TestRealBaseline(t *testing.T) {
 	ctmatrix := func(want int, args ...string) string {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
-		if status := cli.Main(t.Context(), append(args, "--out", out, "--baseline", dir), &stdout, &stderr); status != want {
+		if status := cli.Main(t.Context(), append(args, "--out", out, "--baseline", dir, "--width=200"), &stdout, &stderr); status != want {
 			t.Fatalf("ctmatrix %q: exit status %d, want %d\n%s%s", args, status, want, &stdout, &stderr)
 		}
 		return stdout.String()
