@@ -12,18 +12,7 @@ import (
 func TestConfigTurnsUp(t *testing.T) {
 	dir := put(t, t.TempDir(), map[string]string{"vmlinuz": "image", "lib/modules/6.9.1/kernel/net/a.ko": "a"})
 	c := dirCatalog(t)
-	fetch := func() *kernel.Kernel {
-		t.Helper()
-		got, err := c.Resolve(t.Context(), "dir:"+dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		k, err := c.Fetch(t.Context(), got[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
+	fetch := func() *kernel.Kernel { return fetchDir(t, c, dir) }
 	before := fetch()
 	if before.Config != "" {
 		t.Errorf("a configuration from nowhere: %s", before.Config)

@@ -104,22 +104,25 @@ func TestDirRelease(t *testing.T) {
 	}
 }
 
+// fetchDir stores the kernel of a directory as it is now.
+func fetchDir(t *testing.T, c *kernel.Catalog, dir string) *kernel.Kernel {
+	t.Helper()
+	got, err := c.Resolve(t.Context(), "dir:"+dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := c.Fetch(t.Context(), got[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
 // A directory that is built anew is another kernel, and the old one stays.
 func TestDirChanges(t *testing.T) {
 	dir := put(t, t.TempDir(), map[string]string{"vmlinuz": "one", "lib/modules/6.9.1/kernel/net/a.ko": "a"})
 	c := dirCatalog(t)
-	fetch := func() *kernel.Kernel {
-		t.Helper()
-		got, err := c.Resolve(t.Context(), "dir:"+dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		k, err := c.Fetch(t.Context(), got[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
+	fetch := func() *kernel.Kernel { return fetchDir(t, c, dir) }
 	one := fetch()
 	put(t, dir, map[string]string{"vmlinuz": "two"})
 	two := fetch()

@@ -261,6 +261,13 @@ func TestClientGoes(t *testing.T) {
 	if err := session.Start(`sh -c 'exec > "` + name + `"; sleep 1000 & echo up; sleep 1000'`); err != nil {
 		t.Fatal(err)
 	}
+	endsAll(t, session, name)
+}
+
+// endsAll closes a session whose processes have the fifo open to write, which say
+// "up" first, and holds it to the end of all of them.
+func endsAll(t *testing.T, session *ssh.Session, name string) {
+	t.Helper()
 	fifo, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"io"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -111,23 +110,7 @@ func TestTerminalClientGoes(t *testing.T) {
 	}
 	// Only the processes have it open to write: its end is theirs.
 	onTerminal(t, session, `sh -c 'exec 3> "`+name+`"; sleep 1000 & echo up >&3; sleep 1000'`)
-	fifo, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer fifo.Close()
-	if err := fifo.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(fifo, make([]byte, 3)); err != nil {
-		t.Fatal(err)
-	}
-	if err := session.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if rest, err := io.ReadAll(fifo); err != nil || len(rest) > 0 {
-		t.Errorf("%q, %v; want the end of all processes", rest, err)
-	}
+	endsAll(t, session, name)
 }
 
 func TestTerminalRefused(t *testing.T) {
