@@ -146,7 +146,7 @@ func Prepare(modules Loader) error {
 	for _, m := range probe.Modules(probe.Cases(All())) {
 		_ = modules.Load(m)
 	}
-	return nil
+	return lab.HoldHooks()
 }
 
 // open prepares the guest, says hello, and returns what the cases run on.
