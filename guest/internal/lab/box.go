@@ -3,7 +3,6 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
@@ -76,17 +75,28 @@ func (b *Box) open(path Path) error {
 	if err := b.quietIPv6(path == Forward6); err != nil {
 		return err
 	}
-	if b.Near, err = addLink(path, NearName, near); err != nil {
+	if b.Near, err = openLink(path, NearName); err != nil {
 		return err
 	}
-	if err := addAddress(NearName, netip.PrefixFrom(Server, 32)); err != nil {
+	var batch routeBatch
+	b.Near.up(&batch, near)
+	batch.address(NearName, b.Near.index, Server)
+	if path != Input {
+		if b.Far, err = openLink(path, FarName); err != nil {
+			return err
+		}
+		b.Far.up(&batch, far)
+	}
+	if err := batch.do(); err != nil {
 		return err
+	}
+	for _, l := range b.Links() {
+		if err := l.openFence(); err != nil {
+			return err
+		}
 	}
 	if path == Input {
 		return nil
-	}
-	if b.Far, err = addLink(path, FarName, far); err != nil {
-		return err
 	}
 	if path == Forward6 {
 		if err := b.SetSysctl("net.ipv6.conf.all.forwarding", "1"); err != nil {
@@ -107,38 +117,23 @@ func (b *Box) quietIPv6(on bool) error {
 	return b.SetSysctl(conf+"addr_gen_mode", "1")
 }
 
-func addLink(path Path, name string, behind []netip.Prefix) (*Link, error) {
-	open := openTun
+func openLink(path Path, name string) (*Link, error) {
 	if path == Ether {
-		open = openTap
+		return openTap(name)
 	}
-	l, err := open(name)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.up(behind); err != nil {
-		return nil, errors.Join(err, l.close())
-	}
-	return l, nil
+	return openTun(name)
 }
 
-func (l *Link) up(behind []netip.Prefix) error {
-	dev, err := netlink.LinkByName(l.Name)
-	if err != nil {
-		return fmt.Errorf("find link %s: %w", l.Name, err)
+// up has a link set up, with all prefixes that live behind it routed there.
+func (l *Link) up(batch *routeBatch, behind []netip.Prefix) {
+	if l.ether != nil {
+		batch.ethernet(l.Name, l.index, l.ether.to)
 	}
-	if err := netlink.LinkSetTxQLen(dev, queueLen); err != nil {
-		return fmt.Errorf("size queue of %s: %w", l.Name, err)
-	}
-	if err := netlink.LinkSetUp(dev); err != nil {
-		return fmt.Errorf("set %s up: %w", l.Name, err)
-	}
+	batch.queueLen(l.Name, l.index, queueLen)
+	batch.up(l.Name, l.index)
 	for _, prefix := range behind {
-		if err := Route(prefix, l.Name); err != nil {
-			return err
-		}
+		batch.route(l.Name, l.index, prefix)
 	}
-	return l.openFence(dev.Attrs().Index)
 }
 
 // SetMTU changes the most bytes that a packet on the link may have.
@@ -149,18 +144,6 @@ func (l *Link) SetMTU(bytes int) error {
 	}
 	if err := netlink.LinkSetMTU(dev, bytes); err != nil {
 		return fmt.Errorf("set MTU of %s: %w", l.Name, err)
-	}
-	return nil
-}
-
-func addAddress(name string, addr netip.Prefix) error {
-	dev, err := netlink.LinkByName(name)
-	if err != nil {
-		return fmt.Errorf("find link %s: %w", name, err)
-	}
-	a := &netlink.Addr{IPNet: &net.IPNet{IP: addr.Addr().AsSlice(), Mask: net.CIDRMask(addr.Bits(), 32)}}
-	if err := netlink.AddrAdd(dev, a); err != nil {
-		return fmt.Errorf("add %s to %s: %w", addr, name, err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,21 +22,26 @@ func clock(id int32) time.Duration {
 
 // PassTicks lets n ticks of the kernel's timer pass.
 func PassTicks(n int) error {
-	// The coarse clock moves once a tick.
-	for start := clock(unix.CLOCK_MONOTONIC_COARSE); n > 0; {
-		// A sleep of any length ends at a tick or later; how many went by is
-		// read, not assumed.
-		ts := unix.NsecToTimespec(int64(time.Millisecond))
-		if err := unix.Nanosleep(&ts, nil); err != nil && err != unix.EINTR {
-			return fmt.Errorf("sleep for a tick: %w", err)
-		}
-		if now := clock(unix.CLOCK_MONOTONIC_COARSE); now != start {
-			start = now
-			n--
+	// The coarse clock stands at the moment of the last tick, and moves with the
+	// next; ticks are a hair shorter or longer than they are said to be.
+	began := clock(unix.CLOCK_MONOTONIC_COARSE)
+	all := time.Duration(n) * tick()
+	for at := began + all; clock(unix.CLOCK_MONOTONIC_COARSE)-began < all-tick()/2; at = Now() + tick()/16 {
+		if err := WaitUntil(at); err != nil {
+			return fmt.Errorf("wait for a tick: %w", err)
 		}
 	}
 	return nil
 }
+
+// tick is the time between two ticks of the kernel's timer.
+var tick = sync.OnceValue(func() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &ts); err != nil {
+		panic(fmt.Sprintf("lab: read the resolution of the coarse clock: %v", err))
+	}
+	return time.Duration(ts.Nano())
+})
 
 // WaitUntil waits until guest time is at least at.
 func WaitUntil(at time.Duration) error {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,16 +22,18 @@ func InChild(f func() error) error {
 		if err := children.born(); err != nil {
 			return err
 		}
-		lo, err := netlink.LinkByName("lo")
-		if err != nil {
-			return fmt.Errorf("find loopback: %w", err)
-		}
-		if err := netlink.LinkSetUp(lo); err != nil {
-			return fmt.Errorf("set loopback up: %w", err)
+		var batch routeBatch
+		batch.up("lo", loopback)
+		if err := batch.do(); err != nil {
+			return err
 		}
 		return f()
 	})
 }
+
+// loopback is the number of lo, the first link of every namespace
+// (LOOPBACK_IFINDEX in include/net/flow.h).
+const loopback = 1
 
 // InInitial runs f on a thread of its own in the namespace the agent was
 // started in, and waits for it.

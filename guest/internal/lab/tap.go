@@ -28,7 +28,7 @@ type ethernet struct {
 	vlan     uint16           // 0 is none
 }
 
-// openTap makes a tap. Frames go to the box's end of it.
+// openTap makes a tap, whose address is to be set. Frames go to the box's end of it.
 func openTap(name string) (*Link, error) {
 	l, err := openTunTap(name, unix.IFF_TAP)
 	if err != nil {
@@ -37,17 +37,6 @@ func openTap(name string) (*Link, error) {
 	l.ether = &ethernet{from: clientMAC, to: nearMAC, own: nearMAC}
 	if name == FarName {
 		l.ether = &ethernet{from: serverMAC, to: farMAC, own: farMAC}
-	}
-	dev, err := netlink.LinkByName(name)
-	if err == nil {
-		err = netlink.LinkSetHardwareAddr(dev, l.ether.to)
-	}
-	if err == nil {
-		err = netlink.LinkSetARPOff(dev)
-	}
-	if err != nil {
-		_ = l.close() // which has nothing to lose
-		return nil, fmt.Errorf("set up tap %s: %w", name, err)
 	}
 	return l, nil
 }

@@ -15,6 +15,7 @@ import (
 type Link struct {
 	Name  string
 	ether *ethernet               // of a tap
+	index int                     // of the device
 	fd    int                     // /dev/net/tun: what the agent writes is received by the box
 	sock  int                     // AF_PACKET on the device, for the fence's EtherType only (of a tap, all)
 	addr  *unix.SockaddrLinklayer // the device, for frames sent out of it
@@ -23,7 +24,7 @@ type Link struct {
 	wrong error // with what came out, since the last fence
 
 	watcher Watcher // nil unless somebody watches
-	drained []byte  // for Drain
+	buf     []byte  // of maxFrame; see room
 }
 
 // fenceProto is "Local Experimental EtherType 1" of IEEE 802.
@@ -58,27 +59,42 @@ func openTunTap(name string, kind uint16) (*Link, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("create tun %s: %w", name, err)
 	}
-	return &Link{Name: name, fd: fd, sock: -1}, nil
+	l := &Link{Name: name, fd: fd, sock: -1}
+	if err := l.find(); err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	return l, nil
+}
+
+// find opens the socket of the link, which hears nothing yet, and asks it for the
+// link's number.
+func (l *Link) find() (err error) {
+	if l.sock, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("open fence socket: %w", err)
+	}
+	req, err := unix.NewIfreq(l.Name)
+	if err == nil {
+		err = unix.IoctlIfreq(l.sock, unix.SIOCGIFINDEX, req)
+	}
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", l.Name, err)
+	}
+	l.index = int(req.Uint32())
+	return nil
 }
 
 // openFence needs the device to be up. A bridge takes what comes in by a tap
 // before those hear of it that listen to one EtherType.
-func (l *Link) openFence(index int) error {
+func (l *Link) openFence() error {
 	heard := htons(fenceProto)
-	l.addr = &unix.SockaddrLinklayer{Protocol: heard, Ifindex: index}
+	l.addr = &unix.SockaddrLinklayer{Protocol: heard, Ifindex: l.index}
 	if l.ether != nil {
 		heard = htons(unix.ETH_P_ALL)
 		l.addr.Halen = uint8(copy(l.addr.Addr[:], l.ether.from))
 	}
-	sock, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open fence socket: %w", err)
-	}
-	if err := unix.Bind(sock, &unix.SockaddrLinklayer{Protocol: heard, Ifindex: index}); err != nil {
-		unix.Close(sock)
+	if err := unix.Bind(l.sock, &unix.SockaddrLinklayer{Protocol: heard, Ifindex: l.index}); err != nil {
 		return fmt.Errorf("bind fence socket to %s: %w", l.Name, err)
 	}
-	l.sock = sock
 	return nil
 }
 
@@ -142,7 +158,7 @@ func (l *Link) Fence() error {
 	if err := unix.Sendto(l.sock, mark, 0, l.addr); err != nil {
 		return fmt.Errorf("%w: send out of %s: %w", ErrFence, l.Name, err)
 	}
-	frame := make([]byte, maxFrame)
+	frame := l.room()
 	err := l.await(l.fd, frame, func(n int) bool {
 		proto, data := l.came(frame[:n])
 		return proto == fenceProto && string(data) == string(mark)
@@ -157,6 +173,14 @@ func (l *Link) Fence() error {
 
 // maxFrame is the most that is read of a device at once.
 const maxFrame = 1 << 16
+
+// room is what frames are read into.
+func (l *Link) room() []byte {
+	if l.buf == nil {
+		l.buf = make([]byte, maxFrame)
+	}
+	return l.buf
+}
 
 // came takes what the box sent, and returns what it is.
 func (l *Link) came(frame []byte) (proto uint16, data []byte) {

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"errors"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,14 +40,12 @@ func (l *Link) IsEthernet() bool { return l.ether != nil }
 // Drain reads what the box has sent so far, as a fence does, and waits for
 // nothing: Took returns it after the next fence.
 func (l *Link) Drain() error {
-	if l.drained == nil {
-		l.drained = make([]byte, maxFrame)
-	}
+	frame := l.room()
 	for {
-		n, err := unix.Read(l.fd, l.drained)
+		n, err := unix.Read(l.fd, frame)
 		switch {
 		case err == nil:
-			l.came(l.drained[:n])
+			l.came(frame[:n])
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN):
 			return nil
@@ -72,11 +69,6 @@ func (l *Link) Payload(frame []byte) []byte {
 // what is given a time and read soon after is read in the same one. It never waits
 // as long as a tick.
 func FreshTick() {
-	tick := time.Duration(0)
-	var ts unix.Timespec
-	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &ts); err == nil {
-		tick = time.Duration(ts.Nano())
-	}
-	for end := Now() + tick; Now()-clock(unix.CLOCK_MONOTONIC_COARSE) > tick*3/4 && Now() < end; {
+	for end := Now() + tick(); Now()-clock(unix.CLOCK_MONOTONIC_COARSE) > tick()*3/4 && Now() < end; {
 	}
 }

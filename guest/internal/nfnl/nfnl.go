@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,36 +15,67 @@ import (
 // Conn is a connection to the subsystems of the network namespace of the thread
 // that made it. It is used by one goroutine.
 type Conn struct {
-	fd  int
-	buf []byte
+	fd   int
+	buf  *[1 << 16]byte
+	most int // bytes of a read
 }
+
+// shortRead is the most that is read at once of lists that are short.
+const shortRead = 8 << 10
+
+// buffers are those of connections that were closed: a new one is all zeros, which
+// takes longer than most requests do.
+var buffers = sync.Pool{New: func() any { return new([1 << 16]byte) }}
 
 // Dial connects, and listens to groups of NFNLGRP_*, if any.
 func Dial(groups ...int) (*Conn, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	c, err := DialProtocol(unix.NETLINK_NETFILTER)
 	if err != nil {
-		return nil, fmt.Errorf("open netfilter netlink: %w", err)
+		return nil, err
 	}
-	c := &Conn{fd: fd, buf: make([]byte, 1<<16)}
+	for _, g := range groups {
+		if err := c.Set(unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g); err != nil {
+			return nil, errors.Join(fmt.Errorf("listen to netfilter netlink: %w", err), c.Close())
+		}
+	}
+	return c, nil
+}
+
+// DialProtocol connects to another protocol of netlink, whose acknowledgements are
+// the same: NETLINK_*.
+func DialProtocol(protocol int) (*Conn, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
+	if err != nil {
+		return nil, fmt.Errorf("open netlink: %w", err)
+	}
+	c := &Conn{fd: fd, buf: buffers.Get().(*[1 << 16]byte)}
+	c.most = len(c.buf)
 	// The kernel answers before a request returns, so that a wait for an answer
 	// means that something is wrong.
 	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})
 	if err == nil {
 		err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	}
-	for _, g := range groups {
-		if err == nil {
-			err = c.Set(unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g)
-		}
-	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open netfilter netlink: %w", err), c.Close())
+		return nil, errors.Join(fmt.Errorf("open netlink: %w", err), c.Close())
 	}
 	return c, nil
 }
 
-// Close ends the connection.
-func (c *Conn) Close() error { return unix.Close(c.fd) }
+// Short has the connection read no more than 8 KiB at once from now on, which is
+// for short answers. The kernel makes room for as much of a list as a reader ever
+// had room for (netlink_dump in net/netlink/af_netlink.c), and clears it, which is
+// most of the work.
+func (c *Conn) Short() *Conn {
+	c.most = shortRead
+	return c
+}
+
+// Close ends the connection. What it last read is not to be used any more.
+func (c *Conn) Close() error {
+	buffers.Put(c.buf)
+	return unix.Close(c.fd)
+}
 
 // Set sets an option of the socket.
 func (c *Conn) Set(level, option, value int) error {
@@ -61,7 +93,7 @@ func (c *Conn) Send(messages []byte) error {
 // kernel's errno. The kernel goes on with a list only as it is read.
 func (c *Conn) Answers(each func(Message) error) error {
 	for {
-		n, err := unix.Read(c.fd, c.buf)
+		n, err := unix.Read(c.fd, c.buf[:c.most])
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -78,7 +110,7 @@ func (c *Conn) Answers(each func(Message) error) error {
 // waits for nothing. Whether some of it was lost is reported, too (ENOBUFS).
 func (c *Conn) Arrived(each func(Message) error) (lost bool, err error) {
 	for {
-		n, _, err := unix.Recvfrom(c.fd, c.buf, unix.MSG_DONTWAIT)
+		n, _, err := unix.Recvfrom(c.fd, c.buf[:c.most], unix.MSG_DONTWAIT)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return lost, nil
