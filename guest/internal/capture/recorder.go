@@ -9,7 +9,6 @@ package capture
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -59,17 +58,13 @@ func (r *Recorder) Watch(box *lab.Box, ask bool) (leave func(), err error) {
 	if r == nil {
 		return func() {}, nil
 	}
-	counters, err := lab.NewCounters(box.Rules)
-	if err != nil {
-		return nil, err
-	}
 	var table *ct.Finder
 	if ask {
 		if table, err = ct.OpenFinder(); err != nil {
-			return nil, errors.Join(err, counters.Close())
+			return nil, err
 		}
 	}
-	w := &watch{rec: r, box: box, counters: counters, table: table, names: map[*lab.Link]string{}, told: map[uint32]told{}, parts: map[wire.Part]wire.Tuple{}}
+	w := &watch{rec: r, box: box, table: table, names: map[*lab.Link]string{}, told: map[uint32]told{}, parts: map[wire.Part]wire.Tuple{}}
 	for _, l := range box.Links() {
 		w.names[l] = r.name(l.Name)
 	}
@@ -78,9 +73,8 @@ func (r *Recorder) Watch(box *lab.Box, ask bool) (leave func(), err error) {
 	return func() {
 		box.Watch(nil)
 		r.boxes = r.boxes[:len(r.boxes)-1]
-		_ = counters.Close() // both were only read
 		if table != nil {
-			_ = table.Close()
+			_ = table.Close() // which was only read
 		}
 	}, nil
 }

@@ -14,14 +14,13 @@ import (
 
 // watch is the recording of one box. It is a lab.Watcher.
 type watch struct {
-	rec      *Recorder
-	counters *lab.Counters
-	box      *lab.Box
-	table    *ct.Finder // nil where there is none to ask
-	names    map[*lab.Link]string
-	told     map[uint32]told          // what was last said of an entry, by its id
-	parts    map[wire.Part]wire.Tuple // of packets whose first fragment was seen
-	going    *going                   // the packet that is on its way in
+	rec   *Recorder
+	box   *lab.Box
+	table *ct.Finder // nil where there is none to ask
+	names map[*lab.Link]string
+	told  map[uint32]told          // what was last said of an entry, by its id
+	parts map[wire.Part]wire.Tuple // of packets whose first fragment was seen
+	going *going                   // the packet that is on its way in
 }
 
 // going is a packet between Sending and Sent.
@@ -50,7 +49,7 @@ func (w *watch) Sending(l *lab.Link, frame, data []byte) {
 		before, err := w.find(g.tuple)
 		g.entry, g.asked = before.String(), err == nil
 	}
-	if meters, err := w.counters.Read(); err == nil {
+	if meters, err := w.box.Rules.Meters(); err == nil {
 		g.meters = meters
 	}
 	lab.FreshTick() // so that what is left of an entry's time is read in the tick that gives it
@@ -116,7 +115,7 @@ func (w *watch) tracking(g *going, link string) string {
 		es, err = w.find(g.tuple)
 		g.asked = err == nil
 	}
-	now, err := w.counters.Read()
+	now, err := w.box.Rules.Meters()
 	if err != nil {
 		now = nil
 	}

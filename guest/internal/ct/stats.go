@@ -1,11 +1,13 @@
 package ct
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/nfnl"
 )
 
 // Stats are the statistics of a namespace, summed over its CPUs. Which CPU
@@ -15,12 +17,8 @@ type Stats struct {
 	SearchRestart, ClashResolve, ChainTooLong                    uint32
 }
 
-// getStatsCPU is IPCTNL_MSG_CT_GET_STATS_CPU of enum cntl_msg_types in
-// include/uapi/linux/netfilter/nfnetlink_conntrack.h.
-const getStatsCPU = 4
-
-// counters are the statistics by their attribute, enum ctattr_stats_cpu of the
-// same header, in the order in which they are written.
+// counters are the statistics by their attribute, enum ctattr_stats_cpu of
+// include/uapi/linux/netfilter/nfnetlink_conntrack.h, in the order in which they are written.
 var counters = []struct {
 	attr uint16
 	name string
@@ -41,40 +39,30 @@ var counters = []struct {
 // Stats reads the statistics. It reads the attributes itself, since
 // ti-mo/conntrack drops the newer ones.
 func (t *Table) Stats() (Stats, error) {
-	answers, err := t.raw.Execute(netlink.Message{
-		Header: netlink.Header{Type: unix.NFNL_SUBSYS_CTNETLINK<<8 | getStatsCPU, Flags: netlink.Request | netlink.Dump},
-		Data:   make([]byte, 4), // struct nfgenmsg
-	})
+	var sum Stats
+	err := t.raw.Send(nfnl.Request(nfnl.Header{Kind: CtGetStatsCPU, Flags: unix.NLM_F_DUMP}, nil))
+	if err == nil {
+		err = t.raw.Answers(func(m nfnl.Message) error { return sum.add(m.Attrs) })
+	}
 	if err != nil {
 		return Stats{}, fmt.Errorf("read conntrack statistics: %w", err)
-	}
-	var sum Stats
-	for _, a := range answers {
-		if err := sum.add(a.Data); err != nil {
-			return Stats{}, fmt.Errorf("understand conntrack statistics: %w", err)
-		}
 	}
 	return sum, nil
 }
 
-// add adds a message of one CPU.
-func (s *Stats) add(message []byte) error {
-	if len(message) < 4 {
-		return fmt.Errorf("message of %d bytes", len(message))
-	}
-	ad, err := netlink.NewAttributeDecoder(message[4:])
-	if err != nil {
-		return err
-	}
-	for ad.Next() {
+// add adds the attributes of one CPU.
+func (s *Stats) add(attrs []byte) error {
+	whole := nfnl.Attributes(attrs, func(number uint16, value []byte) {
 		for _, c := range counters {
-			if c.attr == ad.Type() && len(ad.Bytes()) == 4 {
-				b := ad.Bytes()
-				*c.of(s) += uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+			if c.attr == number && len(value) == 4 {
+				*c.of(s) += binary.BigEndian.Uint32(value)
 			}
 		}
+	})
+	if !whole {
+		return fmt.Errorf("%d bytes are no attributes", len(attrs))
 	}
-	return ad.Err()
+	return nil
 }
 
 // Sub returns what s counted since before.

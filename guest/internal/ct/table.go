@@ -6,6 +6,7 @@
 package ct
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -16,26 +17,33 @@ import (
 	"github.com/mdlayher/netlink"
 	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/nfnl"
 )
 
 // Table is a connection to the conntrack table of a namespace.
 type Table struct {
 	conn *conntrack.Conn
-	raw  *netlink.Conn // for what ti-mo/conntrack leaves out
+	raw  *nfnl.Conn // for what ti-mo/conntrack leaves out
 }
+
+// dumpSize is how much of the table is read at once. The kernel makes room for as
+// much, and clears it, however little there is to read (netlink_dump in
+// net/netlink/af_netlink.c).
+const dumpSize = 8 << 10
 
 // Open connects to the table of the calling thread's namespace. The kernel
 // needs nf_conntrack_netlink for it.
 func Open() (*Table, error) {
-	conn, err := conntrack.Dial(nil)
+	conn, err := conntrack.Dial(&netlink.Config{MessageBufferSize: dumpSize})
 	if err != nil {
 		return nil, fmt.Errorf("open conntrack netlink: %w", err)
 	}
-	raw, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	raw, err := nfnl.Dial()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open netfilter netlink: %w", err), conn.Close())
+		return nil, errors.Join(err, conn.Close())
 	}
-	return &Table{conn, raw}, nil
+	return &Table{conn, raw.Short()}, nil
 }
 
 // Close closes the connection.
@@ -183,20 +191,39 @@ func (t *Table) Entries() ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dump conntrack table: %w", err)
 	}
-	entries := make([]Entry, 0, len(flows))
-	for _, f := range flows {
-		entries = append(entries, entry(f))
+	// What is sorted is small: an entry is some hundred bytes.
+	order := make([]*conntrack.Flow, len(flows))
+	for i := range flows {
+		order[i] = &flows[i]
 	}
-	slices.SortFunc(entries, func(a, b Entry) int {
-		if c := strings.Compare(a.Proto, b.Proto); c != 0 {
-			return c
+	slices.SortFunc(order, func(a, b *conntrack.Flow) int {
+		x, y := &a.TupleOrig, &b.TupleOrig
+		if x.Proto.Protocol != y.Proto.Protocol {
+			return strings.Compare(protocol(x.Proto.Protocol), protocol(y.Proto.Protocol))
 		}
-		if c := a.Orig.Src.Compare(b.Orig.Src); c != 0 {
-			return c
-		}
-		return a.Orig.Dst.Compare(b.Orig.Dst)
+		return cmp.Or(
+			x.IP.SourceAddress.Compare(y.IP.SourceAddress), cmp.Compare(x.Proto.SourcePort, y.Proto.SourcePort),
+			x.IP.DestinationAddress.Compare(y.IP.DestinationAddress), cmp.Compare(x.Proto.DestinationPort, y.Proto.DestinationPort),
+		)
 	})
+	entries := make([]Entry, len(flows))
+	for i, f := range order {
+		entries[i] = entry(*f)
+	}
 	return entries, nil
+}
+
+// Count is how many entries Entries would list, and cheaper: it reads none of them.
+func (t *Table) Count() (int, error) {
+	n := 0
+	err := t.raw.Send(nfnl.Request(nfnl.Header{Kind: CtGet, Flags: unix.NLM_F_DUMP}, nil))
+	if err == nil {
+		err = t.raw.Answers(func(nfnl.Message) error { n++; return nil })
+	}
+	if err != nil {
+		return 0, fmt.Errorf("count the entries of the conntrack table: %w", err)
+	}
+	return n, nil
 }
 
 func entry(f conntrack.Flow) Entry {

@@ -20,7 +20,7 @@ func dialNfnetlink() (*nfnetlink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &nfnetlink{conn}, nil
+	return &nfnetlink{conn.Short()}, nil
 }
 
 // request sends a message and calls each, if there is one, with the answers.

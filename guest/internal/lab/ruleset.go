@@ -10,6 +10,9 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/nfnl"
 )
 
 // native encodes a number the way nftables registers hold it.
@@ -18,6 +21,7 @@ func native(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
 // Ruleset is what a Box has loaded. It stays loaded until Clear.
 type Ruleset struct {
 	conn   *nftables.Conn
+	reader *nfnl.Conn        // for Meters
 	users  map[string]string // of nftables' modules, before the first rule
 	tables []*nftables.Table
 	chains []*nftables.Chain
@@ -31,11 +35,15 @@ func NewRuleset() (*Ruleset, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open nf_tables netlink: %w", err)
 	}
-	users, err := moduleUsers()
+	reader, err := nfnl.Dial()
 	if err != nil {
 		return nil, errors.Join(err, conn.CloseLasting())
 	}
-	return &Ruleset{conn: conn, users: users}, nil
+	s := &Ruleset{conn: conn, reader: reader.Short()}
+	if s.users, err = moduleUsers(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // Add loads rules in one transaction: all of them or none.
@@ -107,23 +115,41 @@ func (s *Ruleset) addZone(zone uint16) {
 // packets into, whether these are still there or not.
 func (s *Ruleset) Zones() []uint16 { return append([]uint16{0}, s.zones...) }
 
-// Meters reads every named counter, in packets.
+// Meters reads every named counter, in packets. It takes a rule's counter and its
+// name, and nothing else: read whole, rules cost more than the packets between.
 func (s *Ruleset) Meters() (map[string]uint64, error) {
+	const getRule = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE
 	meters := map[string]uint64{}
-	for _, c := range s.meters {
-		rules, err := s.conn.GetRules(c.Table, c)
-		if err != nil {
-			return nil, fmt.Errorf("read counters of %s: %w", c.Name, err)
-		}
-		for _, r := range rules {
-			for _, e := range r.Exprs {
-				if counter, ok := e.(*expr.Counter); ok && len(r.UserData) > 0 {
-					meters[string(r.UserData)] += counter.Packets
+	for _, chain := range s.meters {
+		attrs := slices.Concat(stringAttr(unix.NFTA_RULE_TABLE, chain.Table.Name), stringAttr(unix.NFTA_RULE_CHAIN, chain.Name))
+		head := nfnl.Header{Kind: getRule, Flags: unix.NLM_F_DUMP, Family: byte(chain.Table.Family)}
+		err := s.reader.Send(nfnl.Request(head, attrs))
+		if err == nil {
+			err = s.reader.Answers(func(m nfnl.Message) error {
+				if name := nfnl.Attr(m.Attrs, unix.NFTA_RULE_USERDATA); len(name) > 0 {
+					meters[string(name)] += packetsOf(nfnl.Attr(m.Attrs, unix.NFTA_RULE_EXPRESSIONS))
 				}
-			}
+				return nil
+			})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read counters of %s: %w", chain.Name, err)
 		}
 	}
 	return meters, nil
+}
+
+// packetsOf is how many packets the counter among a rule's expressions has seen.
+func packetsOf(expressions []byte) (packets uint64) {
+	nfnl.Attributes(expressions, func(_ uint16, e []byte) {
+		if text(nfnl.Attr(e, unix.NFTA_EXPR_NAME)) != "counter" {
+			return
+		}
+		if n := nfnl.Attr(nfnl.Attr(e, unix.NFTA_EXPR_DATA), unix.NFTA_COUNTER_PACKETS); len(n) == 8 {
+			packets = binary.BigEndian.Uint64(n)
+		}
+	})
+	return packets
 }
 
 // Clear removes everything that Add made, and returns when the kernel is rid of
@@ -175,19 +201,27 @@ func held(now, before map[string]string) bool {
 // has them on every kernel that builds tracking expressions as modules; with
 // all of it built in, removal is waited for by the rest of the probe alone.
 func moduleUsers() (map[string]string, error) {
-	f, err := watchModules()
-	if err != nil {
+	if moduleList == nil {
+		f, err := watchModules()
+		if err != nil {
+			return nil, fmt.Errorf("read use counts of modules: %w", err)
+		}
+		moduleList = f
+	} else if err := moduleList.read(); err != nil {
 		return nil, fmt.Errorf("read use counts of modules: %w", err)
 	}
-	defer f.close()
 	users := map[string]string{}
-	for line := range strings.Lines(f.value) {
-		if name, uses := moduleLine(line); strings.HasPrefix(name, "nft_") {
+	for line := range strings.Lines(moduleList.value) {
+		if strings.HasPrefix(line, "nft_") {
+			name, uses := moduleLine(line)
 			users[name] = uses
 		}
 	}
 	return users, nil
 }
+
+// moduleList is the list of modules, which stays open.
+var moduleList *watched
 
 // moduleLine takes the name and the number of uses from a line of /proc/modules:
 // name, size, uses, users, … (m_show in kernel/module/procfs.c).
@@ -216,5 +250,5 @@ func (s *Ruleset) RemoveTable(c Chain) error {
 	return nil
 }
 
-// Close ends the connection; rules stay.
-func (s *Ruleset) Close() error { return s.conn.CloseLasting() }
+// Close ends the connections; rules stay.
+func (s *Ruleset) Close() error { return errors.Join(s.conn.CloseLasting(), s.reader.Close()) }
