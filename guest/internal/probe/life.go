@@ -36,10 +36,12 @@ func (p *P) waitUntil(at time.Duration) {
 }
 
 // How Lifetime looks for the end of an entry: from lookFrom before the moment
-// that the kernel gives, every lookEvery. No entry is waited for beyond mostLife.
+// that the kernel gives, every lookEvery, for lookLong after it. No entry is waited
+// for beyond mostLife.
 const (
-	lookFrom  = time.Second
+	lookFrom  = 200 * time.Millisecond
 	lookEvery = 40 * time.Millisecond
+	lookLong  = 2 * time.Second
 	mostLife  = 10 * 24 * time.Hour
 )
 
@@ -76,11 +78,16 @@ func (p *P) Lifetime(subject string) {
 				return
 			}
 		}
-		for look := (p.clock.now() - p.sent).Truncate(lookEvery); look < end+2*lookFrom && len(entries) > 0; {
+		alive := true
+		for look := (p.clock.now() - p.sent).Truncate(lookEvery); look < end+lookLong && alive; {
 			look += lookEvery
 			p.waitUntil(p.sent + look)
+			alive, seen = p.Listed() > 0, p.clock.now()-p.sent
+		}
+		if alive {
 			entries = p.Entries()
-			seen = p.clock.now() - p.sent
+		} else {
+			entries = nil
 		}
 	}
 	p.record(subject, "lifetime", observe.Timeout, seconds(seen))

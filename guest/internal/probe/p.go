@@ -21,6 +21,7 @@ import (
 // Table is what a body asks of conntrack. A ct.Table is one.
 type Table interface {
 	Entries() ([]ct.Entry, error)
+	Count() (int, error)
 	Expectations() ([]ct.Expectation, error)
 	Stats() (ct.Stats, error)
 	Delete(ct.Entry) error
@@ -194,6 +195,13 @@ func (p *P) Entries() []ct.Entry {
 	entries, err := p.table.Entries()
 	p.Must(err)
 	return entries
+}
+
+// Listed is how many entries the table lists.
+func (p *P) Listed() int {
+	n, err := p.table.Count()
+	p.Must(err)
+	return n
 }
 
 // Flush empties the table.

@@ -24,6 +24,7 @@ type fakeTable struct {
 
 func (f *fakeTable) Expectations() ([]ct.Expectation, error) { return nil, f.err }
 func (f *fakeTable) Entries() ([]ct.Entry, error)            { return f.entries, f.err }
+func (f *fakeTable) Count() (int, error)                     { return len(f.entries), f.err }
 func (f *fakeTable) Stats() (ct.Stats, error)                { return f.stats, f.err }
 func (f *fakeTable) Delete(ct.Entry) error                   { return f.err }
 func (f *fakeTable) SetTCPState(ct.Entry, uint8) error       { return f.err }

@@ -97,9 +97,9 @@ var earlyDrop = join(evictions(), []probe.Probe{
 				c.Fate("newcomer", c.Through(tcpTo(web).Orig(SYN)))
 				c.Delta("child", "drop", c.Stats().Drop)
 				c.Flag("child", "evicts", c.Stats().EarlyDrop > 0)
-				c.Count("child", "entries", len(c.Entries()))
+				c.Count("child", "entries", c.Listed())
 			})
-			p.Count("initial", "entries", len(p.Entries()))
+			p.Count("initial", "entries", p.Listed())
 		},
 	},
 	evictionEvents("events", "where somebody listened when it was made", true),
@@ -129,7 +129,7 @@ func evictions() []probe.Probe {
 			Run: func(p *probe.P) {
 				forgotten(p)
 				c.fill(p)
-				if n := len(p.Entries()); n != crowdSize {
+				if n := p.Listed(); n != crowdSize {
 					p.Broken("%d entries in the crowd, want %d", n, crowdSize)
 				}
 				p.Mark()
@@ -201,12 +201,12 @@ func collects(name string, end func(*probe.P, []*wire.Flow)) probe.Probe {
 			fs := forwardFlows(100)
 			shake(p, fs)
 			end(p, fs)
-			p.Count("before", "entries", len(p.Entries()))
+			p.Count("before", "entries", p.Listed())
 			p.Mark()
 			p.Fate("newcomer", p.Forth(newcomer().Orig(SYN)))
 			p.Delta("table", "drop", p.Stats().Drop)
 			p.Wait(10 * time.Minute) // the collector comes each minute or sooner
-			p.Count("after", "entries", len(p.Entries()))
+			p.Count("after", "entries", p.Listed())
 			p.Flag("table", "evicts", p.Stats().EarlyDrop > 0)
 			p.Fate("again", p.Forth(newcomer().Orig(SYN)))
 		},

@@ -26,7 +26,7 @@ var tableLimits = []probe.Probe{
 			for _, size := range []struct{ subject, buckets string }{{"same", "512"}, {"up", "4096"}, {"down", "1024"}} {
 				p.Set(bucketsSysctl, size.buckets)
 				p.Mark()
-				p.Count(size.subject, "listed", len(p.Entries()))
+				p.Count(size.subject, "listed", p.Listed())
 				p.Text(size.subject, "counted", read(p, "net.netfilter.nf_conntrack_count"))
 				p.Forth(origs(fs, ACK)...)
 				p.Class(size.subject)
@@ -77,7 +77,7 @@ var tableLimits = []probe.Probe{
 			fs := forwardFlows(10)
 			shake(p, fs)
 			p.Set(maxSysctl, "7")
-			p.Count("lowered", "entries", len(p.Entries()))
+			p.Count("lowered", "entries", p.Listed())
 			p.Mark()
 			p.Forth(origs(fs, ACK)...)
 			p.Class("old")
@@ -119,7 +119,7 @@ var tableLimits = []probe.Probe{
 			p.Flag("table", "refuses", s.ChainTooLong > 0)
 			p.Flag("packets", "die", passed < many)
 			p.Flag("packets", "counted", passed+int(s.ChainTooLong) == many)
-			p.Flag("entries", "those-that-passed", len(p.Entries()) == passed)
+			p.Flag("entries", "those-that-passed", p.Listed() == passed)
 			p.Delta("table", "drop", s.Drop)
 		},
 	},

@@ -96,7 +96,7 @@ var procfs = []probe.Probe{
 		Only:     probe.Initial,
 		Run: func(p *probe.P) {
 			shake(p, forwardFlows(200))
-			p.Count("dump", "entries", len(p.Entries()))
+			p.Count("dump", "entries", p.Listed())
 			p.Text("count", "entries", read(p, "net.netfilter.nf_conntrack_count"))
 			b, err := os.ReadFile(procTable)
 			p.Errno("file", err)

@@ -42,7 +42,7 @@ var races = []probe.Probe{
 				rival{near, func(round int) wire.Packet { return raceAsk(client, round, "a") }},
 				rival{near, func(round int) wire.Packet { return raceAsk(client, round, "bb") }})
 			clashes(p, lost)
-			p.Chance("both", "entries", len(p.Entries())-raceRounds, raceRounds)
+			p.Chance("both", "entries", p.Listed()-raceRounds, raceRounds)
 		}, nat...),
 	racing("both-sides", "Both sides of a conversation send first, on two CPUs?",
 		clashSource+`; "netfilter: nf_conntrack: add reverse-clash resolution"`, func(p *probe.P) {
@@ -70,7 +70,7 @@ var races = []probe.Probe{
 			race(p,
 				rival{near, func(round int) wire.Packet { return raceAsk(client, round, "a") }},
 				rival{near, func(round int) wire.Packet { return raceAsk(client2, round, "b") }})
-			p.Chance("table", "above", max(0, len(p.Entries())-most), 2*raceRounds-most)
+			p.Chance("table", "above", max(0, p.Listed()-most), 2*raceRounds-most)
 		}),
 	racing("count", "Connections begin on two CPUs while a rule stops those above fifty: how many get through above that?",
 		"nf_conncount_add in nf_conncount.c", func(p *probe.P) {

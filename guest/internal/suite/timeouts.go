@@ -160,7 +160,7 @@ var refreshes = []probe.Probe{
 			datagram := wire.UDP(udpClient, udpServer, "x")
 			p.Through(datagram)
 			p.Wait(31 * time.Second)
-			p.Count("listed", "entries", len(p.Entries()))
+			p.Count("listed", "entries", p.Listed())
 			p.Mark()
 			p.Through(datagram)
 			p.Class("again")
