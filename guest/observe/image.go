@@ -21,11 +21,14 @@ const (
 	BoxNamespace = "/run/netns/box"
 )
 
-// ReadyLine is what the agent prints on the console when it can be spoken to,
-// and PowerOff is its subcommand that ends the guest.
+// InitLine is what the agent prints on the console when the kernel has started it,
+// ReadyLine when it can be spoken to; all that it prints there begins with
+// AgentPrefix. PowerOff is its subcommand that ends the guest.
 const (
-	ReadyLine = "ctmatrix agent: ready"
-	PowerOff  = "poweroff"
+	AgentPrefix = "ctmatrix agent: "
+	InitLine    = AgentPrefix + "init"
+	ReadyLine   = AgentPrefix + "ready"
+	PowerOff    = "poweroff"
 )
 
 // Listing is what `ctagent list` prints: everything the host must know of the

@@ -1,7 +1,7 @@
 package observe
 
 // Protocol is the version of the record stream. The host refuses another.
-const Protocol = 1
+const Protocol = 2
 
 // Record is one line of the stream: a JSON object with exactly one member,
 // which names the record's type, for example {"row":{"row":…,"kind":…}}.
@@ -25,7 +25,8 @@ type Hello struct {
 	Version  string   `json:"version"` // uname -v
 	Arch     string   `json:"arch"`    // uname -m
 	Modules  []Module `json:"modules"`
-	Probes   []string `json:"probes"` // in the order they run
+	Probes   []string `json:"probes"`            // in the order they run
+	Tainted  uint64   `json:"tainted,omitempty"` // /proc/sys/kernel/tainted, before the first
 }
 
 // Module is the state of one kernel module the suite asked for.
@@ -64,7 +65,8 @@ type End struct {
 	Probe     string  `json:"probe"`
 	Outcome   Outcome `json:"outcome"`
 	Reason    string  `json:"reason,omitempty"`
-	ElapsedNS int64   `json:"elapsed_ns"` // on the guest's monotonic clock
+	ElapsedNS int64   `json:"elapsed_ns"`        // on the guest's monotonic clock
+	Tainted   uint64  `json:"tainted,omitempty"` // /proc/sys/kernel/tainted, after it
 }
 
 // Done closes the stream. A stream without it was cut short, whatever the exit

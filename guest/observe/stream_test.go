@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	hello = `{"hello":{"protocol":1,"release":"6.1","version":"#1","arch":"x86_64","modules":[],"probes":["a/b","a/c"]}}` + "\n"
+	hello = `{"hello":{"protocol":2,"release":"6.1","version":"#1","arch":"x86_64","modules":[],"probes":["a/b","a/c"]}}` + "\n"
 	begin = `{"begin":{"probe":"a/b"}}` + "\n"
 	row   = `{"row":{"row":"a/b/syn.raw","kind":"count","value":"10"}}` + "\n"
 	klog  = `{"log":{"level":4,"at_us":12,"text":"table full"}}` + "\n"
@@ -74,7 +74,7 @@ func TestReaderRefuses(t *testing.T) {
 		"two on a line":       {hello + strings.TrimSpace(begin) + begin, 2, "something follows"},
 		"no hello":            {begin, 1, "first record is not hello"},
 		"hello again":         {hello + hello, 2, "hello again"},
-		"other protocol":      {strings.Replace(hello, "1", "9", 1), 1, "protocol 9"},
+		"other protocol":      {strings.Replace(hello, "2", "9", 1), 1, "protocol 9"},
 		"bad probe name":      {strings.Replace(hello, "a/b", "a b", 1), 1, "not family/probe"},
 		"probe twice":         {strings.Replace(hello, "a/c", "a/b", 1), 1, "twice"},
 		"begin in begin":      {probe(begin), 3, "inside probe"},

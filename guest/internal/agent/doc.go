@@ -17,14 +17,13 @@
 // gives up at the moment at which the job would begin.
 package agent
 
+import "github.com/ctmatrix/ctmatrix/guest/observe"
+
 // Modules are the kernel modules that the agent needs for its port.
 var Modules = []string{"virtio_pci", "virtio_mmio", "virtio_console"}
 
 // ServeCommand is the agent's subcommand that init runs.
 const ServeCommand = "serve"
 
-// Lines on the console; observe.ReadyLine is another. All begin with Prefix.
-const (
-	Prefix = "ctmatrix agent: "
-	Begun  = Prefix + "init" // the kernel has started init
-)
+// Prefix begins all that the agent prints on the console.
+const Prefix = observe.AgentPrefix

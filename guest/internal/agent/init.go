@@ -4,18 +4,21 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
 // Init is what the first process runs. It does not return: when the server has
 // ended, it powers the machine off.
 func Init(console io.Writer) {
-	fmt.Fprintln(console, Begun)
+	fmt.Fprintln(console, observe.InitLine)
 	if err := reap(); err != nil {
+		tellLog(console)
 		fmt.Fprintf(console, "%sinit: %v\n", Prefix, err)
 	}
 	if err := PowerOff(); err != nil {
@@ -24,6 +27,32 @@ func Init(console io.Writer) {
 	// Not reached unless the kernel cannot even halt. Returning would make it
 	// panic, which a host that reads the console takes for a crash.
 	select {}
+}
+
+// mostTold bounds the lines of the kernel's log that are told when the server ended.
+const mostTold = 40
+
+// warning is the least of a log's levels that is told: the others are not about what
+// went wrong.
+const warning = 4
+
+// tellLog prints what the kernel last complained of, which the console may have been
+// told not to show: that it killed the server for want of memory, say.
+func tellLog(console io.Writer) {
+	log, err := lab.OpenLog()
+	if err != nil {
+		fmt.Fprintf(console, "%sinit: %v\n", Prefix, err)
+		return
+	}
+	defer log.Close() // only read
+	lines, err := log.Take()
+	if err != nil {
+		fmt.Fprintf(console, "%sinit: %v\n", Prefix, err)
+	}
+	lines = slices.DeleteFunc(lines, func(l observe.Log) bool { return l.Level > warning })
+	for _, l := range lines[max(0, len(lines)-mostTold):] {
+		fmt.Fprintf(console, "[%12.6f] %s\n", float64(l.AtUS)/1e6, observe.Escape(l.Text))
+	}
 }
 
 // reap starts the server and collects what ends until that does.

@@ -39,6 +39,9 @@ func Serve(ctx context.Context, console io.Writer, batch Batch) error {
 	if err := loadVirtio(console); err != nil {
 		return err
 	}
+	if _, err := os.Stat(portDriver); err != nil {
+		return fmt.Errorf("%w: %w", errNoPort, err)
+	}
 	name, err := waitPort(observe.PortName, console)
 	if err != nil {
 		return err
@@ -51,6 +54,12 @@ func Serve(ctx context.Context, console io.Writer, batch Batch) error {
 	fmt.Fprintln(console, observe.ReadyLine)
 	return listen(ctx, port, config, console)
 }
+
+// portDriver is there where a kernel can have ports, and without it they would be
+// waited for in vain.
+const portDriver = "/sys/bus/virtio/drivers/virtio_console"
+
+var errNoPort = errors.New("this kernel has no virtio_console, built in or as a module, through which it could be spoken to")
 
 // loadVirtio loads what the port needs. That a kernel lacks some of it is no
 // failure: which of the buses there is depends on the machine.

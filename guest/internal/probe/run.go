@@ -44,6 +44,12 @@ func (c Case) Run(loader Loader, log *lab.Log, ground *Ground) Result {
 		p.rec = &capture.Recorder{}
 	}
 	outcome, reason := c.onGround(p, loader, ground)
+	// What the kernel said when the probe had ended, early or not, is of the probe.
+	lines, err := log.Take()
+	p.lines = append(p.lines, lines...)
+	if err != nil && outcome != observe.Broken {
+		outcome, reason = observe.Broken, err.Error()
+	}
 	r := Result{Outcome: outcome, Reason: reason, Log: p.lines, Elapsed: lab.Now() - began}
 	if outcome != observe.Recorded {
 		p.rec.Step("%s: %s", outcome, reason)

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -166,7 +167,11 @@ func greet(cases []probe.Case, modules Loader, emit func(observe.Record) error) 
 	if err := Prepare(modules); err != nil {
 		return nil, err
 	}
-	if err := emit(hello(cases, modules)); err != nil {
+	tainted, err := taints()
+	if err != nil {
+		return nil, err
+	}
+	if err := emit(hello(cases, modules, tainted)); err != nil {
 		return nil, err
 	}
 	return probe.NewGround(modules)
@@ -204,6 +209,10 @@ func runCase(c probe.Case, modules Loader, log *lab.Log, ground *probe.Ground, e
 		return 0, err
 	}
 	r := c.Run(modules, log, ground)
+	tainted, err := taints()
+	if err != nil {
+		return 0, err
+	}
 	for i := range r.Rows {
 		if err := emit(observe.Record{Row: &r.Rows[i]}); err != nil {
 			return 0, err
@@ -220,12 +229,21 @@ func runCase(c probe.Case, modules Loader, log *lab.Log, ground *probe.Ground, e
 		}
 	}
 	return len(r.Rows), emit(observe.Record{End: &observe.End{
-		Probe: c.Name(), Outcome: r.Outcome, Reason: r.Reason, ElapsedNS: r.Elapsed.Nanoseconds(),
+		Probe: c.Name(), Outcome: r.Outcome, Reason: r.Reason, ElapsedNS: r.Elapsed.Nanoseconds(), Tainted: tainted,
 	}})
 }
 
-func hello(cases []probe.Case, modules Loader) observe.Record {
-	h := &observe.Hello{Protocol: observe.Protocol, Modules: modules.States()}
+// taints are the flags by which the kernel remembers what went wrong with it.
+func taints() (uint64, error) {
+	text, err := lab.ReadSysctl("kernel.tainted")
+	if err != nil {
+		return 0, fmt.Errorf("ask whether the kernel is tainted: %w", err)
+	}
+	return strconv.ParseUint(text, 10, 64)
+}
+
+func hello(cases []probe.Case, modules Loader, tainted uint64) observe.Record {
+	h := &observe.Hello{Protocol: observe.Protocol, Modules: modules.States(), Tainted: tainted}
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err == nil {
 		h.Release = unix.ByteSliceToString(uts.Release[:])
