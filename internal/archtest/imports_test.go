@@ -32,6 +32,7 @@ var layers = [][]string{
 	{"images/kernel", "images/initramfs"},
 	{"images/kernel/kerneltest", "images/changelog", "images/userland"},
 
+	{"orchestrator/internal/splat"},
 	{"orchestrator/internal/vm", "orchestrator/internal/remote", "orchestrator/internal/matrix",
 		"orchestrator/internal/agentbin", "orchestrator/internal/results", "orchestrator/internal/pcapng", "orchestrator/internal/dissect"},
 	{"orchestrator/internal/remote/remotetest", "orchestrator/internal/notes", "orchestrator/internal/packets"},
@@ -54,7 +55,8 @@ var may = []struct {
 	{"guest/", []string{"guest/"}},
 	{"images/initramfs", []string{"guest/observe", "images/kernel/unpack"}},
 	{"images/", []string{"images/"}},
-	{"orchestrator/internal/vm", nil},
+	{"orchestrator/internal/splat", nil},
+	{"orchestrator/internal/vm", []string{"orchestrator/internal/splat"}},
 	{"orchestrator/internal/matrix", nil},
 	{"orchestrator/internal/pcapng", nil},
 	{"orchestrator/internal/dissect", nil},
@@ -79,7 +81,7 @@ var homes = []struct {
 	home []string
 }{
 	{"github.com/spf13/viper", []string{"orchestrator/internal/matrix"}},
-	{"go.yaml.in/yaml/v3", []string{"orchestrator/internal/matrix", "orchestrator/internal/notes"}},
+	{"go.yaml.in/yaml/v3", []string{"orchestrator/internal/matrix", "orchestrator/internal/notes", "orchestrator/internal/splat"}},
 	{"github.com/go-viper/mapstructure/v2", []string{"orchestrator/internal/matrix"}},
 	{"github.com/spf13/cobra", []string{"orchestrator/internal/cli"}},
 	{"github.com/spf13/pflag", []string{"orchestrator/internal/cli"}},

@@ -73,6 +73,7 @@ var BaseArgs = []struct{ Arg, Why string }{
 	{"loglevel=6", "the first lines come early enough to tell a wedged machine from a slow one; a thousand bytes, not measurable"},
 	{"panic=-1", "a kernel that died reboots, which ends QEMU"},
 	{"oops=panic", "one that went wrong does not go on to answer questions"},
+	{"unknown_nmi_panic", "one that hangs is sent an NMI, and says where it is"},
 	{"reboot=t", "by triple fault, which needs no firmware"},
 	{"tsc=reliable", "calibration against other clocks takes long and idle time is cheaper without the watchdog"},
 	{"no_timer_check", "the emulated timer works, checking it is slow"},

@@ -16,7 +16,13 @@ var ErrExited = errors.New("the guest ended")
 
 // ErrInit says that the guest's first process ended, which is ours, and took the
 // kernel along.
-var ErrInit = errors.New("init in the guest died")
+var ErrInit = errors.New("init in the guest died, or could not be started")
+
+// ErrNoInitramfs says that the kernel looked for a root file system elsewhere.
+var ErrNoInitramfs = errors.New("the kernel did not take its initramfs: is it built without CONFIG_BLK_DEV_INITRD?")
+
+// ErrMemory says that the guest's memory did not suffice to run anything.
+var ErrMemory = errors.New("the guest has too little memory")
 
 // TooOldError says that a QEMU lacks what guests need.
 type TooOldError struct {

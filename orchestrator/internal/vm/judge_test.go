@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"testing"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/splat"
 )
 
 func TestJudge(t *testing.T) {
 	exit := errors.New("exit status 1")
-	died := &Alarm{Line: "Oops: 0000", Fatal: true}
-	init := &Alarm{Line: "Kernel panic - not syncing: Attempted to kill init!", Fatal: true, Image: true}
+	died := &splat.Splat{Line: "Oops: 0000", End: splat.Kernel}
+	init := &splat.Splat{Line: "Kernel panic - not syncing: Attempted to kill init!", End: splat.Image}
+	rootless := &splat.Splat{Line: "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)", End: splat.Image}
+	starved := &splat.Splat{Line: "Kernel panic - not syncing: System is deadlocked on memory", End: splat.Starved}
 	console := []string{"last words"}
 	for _, test := range []struct {
 		name         string
-		death        *Alarm
+		death        *splat.Splat
 		exit, missed error
 		guest, rig   bool
 		is           error
@@ -25,7 +29,9 @@ func TestJudge(t *testing.T) {
 		{"QEMU failed too early", nil, exit, ErrExited, false, true, exit, "the guest ended: exit status 1"},
 		{"oops", died, nil, nil, true, false, nil, "the kernel died: Oops: 0000"},
 		{"oops and QEMU failed", died, exit, ErrExited, true, false, ErrExited, "the kernel died: Oops: 0000"},
-		{"init died", init, nil, ErrExited, false, true, ErrInit, "init in the guest died: Kernel panic - not syncing: Attempted to kill init!"},
+		{"init died", init, nil, ErrExited, false, true, ErrInit, "init in the guest died, or could not be started: Kernel panic - not syncing: Attempted to kill init!"},
+		{"no initramfs", rootless, nil, ErrExited, false, true, ErrNoInitramfs, "the kernel did not take its initramfs: is it built without CONFIG_BLK_DEV_INITRD?: Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"},
+		{"no memory", starved, nil, ErrExited, false, true, ErrMemory, "the guest has too little memory: Kernel panic - not syncing: System is deadlocked on memory"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			err := judge(test.death, test.exit, test.missed, console)

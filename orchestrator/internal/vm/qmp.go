@@ -3,13 +3,13 @@ package vm
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,6 +21,9 @@ type qmp struct {
 	conn  net.Conn
 	lines *bufio.Reader
 	ready bool // greeting and capabilities are exchanged
+	// shutdown is why the machine ended, in QEMU's words ("guest-reset"); "" as
+	// long as nobody has read that.
+	shutdown string
 }
 
 func newQMP(conn net.Conn) *qmp {
@@ -41,29 +44,35 @@ func (e *QMPError) Error() string { return fmt.Sprintf("QEMU refuses (%s): %s", 
 
 // qmpMessage is any of what QEMU sends: a greeting, an event, an answer.
 type qmpMessage struct {
-	QMP    json.RawMessage `json:"QMP"`
-	Event  string          `json:"event"`
+	QMP   json.RawMessage `json:"QMP"`
+	Event string          `json:"event"`
+	Data  struct {
+		Reason string `json:"reason"`
+	} `json:"data"`
 	Return json.RawMessage `json:"return"`
 	Error  *QMPError       `json:"error"`
 }
 
 // run sends a command, with arguments unless they are nil, and decodes what it
-// returns into result, unless that is nil, by the deadline.
-func (q *qmp) run(deadline time.Time, command string, args, result any) error {
-	return q.exchange(deadline, command, nil, args, result)
+// returns into result, unless that is nil, before ctx ends.
+func (q *qmp) run(ctx context.Context, command string, args, result any) error {
+	return q.exchange(ctx, command, nil, args, result)
 }
 
 // give hands QEMU a copy of a file, under a name that later commands call it by.
-func (q *qmp) give(deadline time.Time, name string, f *os.File) error {
-	return q.exchange(deadline, "getfd", f, map[string]any{"fdname": name}, nil)
+func (q *qmp) give(ctx context.Context, name string, f *os.File) error {
+	return q.exchange(ctx, "getfd", f, map[string]any{"fdname": name}, nil)
 }
 
-func (q *qmp) exchange(deadline time.Time, command string, f *os.File, args, result any) error {
+func (q *qmp) exchange(ctx context.Context, command string, f *os.File, args, result any) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err := q.conn.SetDeadline(deadline); err != nil {
-		return fmt.Errorf("speak with QEMU: %w", err)
-	}
+	defer until(ctx, q.conn)()
+	return causeOf(ctx, q.greeted(command, f, args, result))
+}
+
+// greeted sends a command, when QEMU has greeted.
+func (q *qmp) greeted(command string, f *os.File, args, result any) error {
 	if !q.ready {
 		m, err := q.next()
 		if err != nil {
@@ -99,6 +108,7 @@ func (q *qmp) exec(command string, f *os.File, args, result any) error {
 		case m.Error != nil:
 			return fmt.Errorf("%s: %w", command, m.Error)
 		case m.Event != "":
+			q.event(m)
 			continue
 		case m.Return == nil:
 			return fmt.Errorf("read QEMU's answer to %s: %w", command, errNotQMP)
@@ -139,6 +149,31 @@ func (q *qmp) next() (qmpMessage, error) {
 		return qmpMessage{}, fmt.Errorf("%w: %w", errNotQMP, err)
 	}
 	return m, nil
+}
+
+// event takes note of an event.
+func (q *qmp) event(m qmpMessage) {
+	if m.Event == "SHUTDOWN" {
+		q.shutdown = m.Data.Reason
+	}
+}
+
+// drainEvents reads what a QEMU that is gone has said last, and returns why its
+// machine ended: "" where it did not say.
+func (q *qmp) drainEvents() string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	defer until(ctx, q.conn)()
+	for q.ready {
+		m, err := q.next()
+		if err != nil {
+			break // the end, or nothing that can be read
+		}
+		q.event(m)
+	}
+	return q.shutdown
 }
 
 func (q *qmp) close() { q.conn.Close() } // nothing is buffered that could be lost

@@ -2,10 +2,10 @@ package vm
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +68,9 @@ func TestQMP(t *testing.T) {
 			got := peer(t, theirs, test.greeting, test.answers...)
 			q := newQMP(ours)
 			var s struct{ Status string }
-			err := q.run(time.Now().Add(testLimit), "query-status", nil, &s)
+			ctx, cancel := context.WithTimeout(t.Context(), testLimit)
+			defer cancel()
+			err := q.run(ctx, "query-status", nil, &s)
 			q.close()
 			sent := <-got
 			if (err != nil) != (test.fails != nil) || err != nil && !test.fails(err) || s.Status != test.status {
@@ -87,9 +89,34 @@ func TestQMPDeadline(t *testing.T) {
 	defer theirs.Close()
 	q := newQMP(ours)
 	defer q.close()
-	if err := q.run(time.Now().Add(-time.Second), "quit", nil, nil); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("%v, want that the deadline passed", err)
+	ctx, cancel := within(t.Context(), short, testLimit, func() time.Duration { return 0 })
+	defer cancel()
+	var late *LateError
+	if err := q.run(ctx, "quit", nil, nil); !errors.As(err, &late) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want that it was late", err)
 	}
+	// What comes after that does not find the deadline of before.
+	later, cancelLater := context.WithCancel(t.Context())
+	time.AfterFunc(short, cancelLater)
+	began := time.Now()
+	if err := q.run(later, "quit", nil, nil); !errors.Is(err, context.Canceled) || time.Since(began) < short {
+		t.Errorf("%v after %v, want that it was canceled after %v", err, time.Since(began), short)
+	}
+}
+
+// Why the machine ended is in an event that comes when nobody asks any more.
+func TestQMPShutdown(t *testing.T) {
+	const ok = `{"return": {}}` + "\r\n"
+	ours, theirs := net.Pipe()
+	got := peer(t, theirs, greeting, ok, ok+`{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-reset"}}`+"\r\n")
+	q := newQMP(ours)
+	if err := q.run(t.Context(), "query-status", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if reason := q.drainEvents(); reason != "guest-reset" {
+		t.Errorf("ended by %q", reason)
+	}
+	<-got
 }
 
 func FuzzQMP(f *testing.F) {
@@ -100,7 +127,7 @@ func FuzzQMP(f *testing.F) {
 	f.Fuzz(func(t *testing.T, said string) {
 		q := newQMP(fixed{r: strings.NewReader(said)})
 		var s struct{ Status string }
-		err := q.run(time.Time{}, "query-status", nil, &s)
+		err := q.run(context.Background(), "query-status", nil, &s)
 		// A greeting and two answers are three lines, whatever they look like.
 		if err == nil && strings.Count(said, "\n") < 3 {
 			t.Fatalf("%q is taken for an answer: %q", said, s.Status)

@@ -102,8 +102,8 @@ func TestRealGuestPrintsAndEnds(t *testing.T) {
 	if err := v.Wait(ctx); err != nil {
 		t.Error(err)
 	}
-	if console.String() != "hello\r\nworld\r\n" || v.Death() != "" {
-		t.Errorf("console %q, death %q", console.String(), v.Death())
+	if console.String() != "hello\r\nworld\r\n" || v.Death() != nil {
+		t.Errorf("console %q, death %v", console.String(), v.Death())
 	}
 }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/splat"
 )
 
 // Screen is what can be told of a guest from its console and its end. A VM has
@@ -45,7 +48,25 @@ func (s *Screen) Wait(ctx context.Context) error {
 	case <-s.ended:
 		return s.verdict(nil)
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
+	}
+}
+
+// WaitOutput waits until the guest has printed anything. That it ended before is
+// what Wait says, or ErrExited.
+func (s *Screen) WaitOutput(ctx context.Context) error {
+	select {
+	case <-s.tail.spoke:
+		return nil
+	case <-s.ended:
+		select {
+		case <-s.tail.spoke:
+			return nil
+		default:
+			return s.verdict(ErrExited)
+		}
+	case <-ctx.Done():
+		return fmt.Errorf("wait for output on the console: %w", context.Cause(ctx))
 	}
 }
 
@@ -55,11 +76,15 @@ func (s *Screen) verdict(missed error) error {
 	return judge(s.tail.fate(), s.err, missed, s.Tail())
 }
 
-func judge(death *Alarm, exit, missed error, console []string) error {
+func judge(death *splat.Splat, exit, missed error, console []string) error {
 	err := errors.Join(missed, exit)
 	switch {
-	case death != nil && death.Image:
+	case death != nil && death.End == splat.Image && strings.Contains(death.Line, "Unable to mount root fs"):
+		return &RigError{fmt.Errorf("%w: %s", ErrNoInitramfs, death.Line), console}
+	case death != nil && death.End == splat.Image:
 		return &RigError{fmt.Errorf("%w: %s", ErrInit, death.Line), console}
+	case death != nil && death.End == splat.Starved:
+		return &RigError{fmt.Errorf("%w: %s", ErrMemory, death.Line), console}
 	case death != nil:
 		return &GuestError{death.Line, err, console}
 	case missed != nil && exit != nil:
@@ -118,7 +143,7 @@ func (s *Screen) WaitLine(ctx context.Context, text string, silence time.Duratio
 				return s.verdict(ErrExited)
 			}
 		case <-ctx.Done():
-			return fmt.Errorf("wait for %q on the console: %w", text, ctx.Err())
+			return fmt.Errorf("wait for %q on the console: %w", text, context.Cause(ctx))
 		}
 	}
 }
@@ -136,17 +161,17 @@ func (s *Screen) silent(ctx context.Context, text string, silence time.Duration,
 // Tail returns the last lines.
 func (s *Screen) Tail() []string { return s.tail.last() }
 
-// Alarms are the first lines with which the kernel complained of itself.
-func (s *Screen) Alarms() []Alarm { return s.tail.complaints() }
+// Splats are those that the kernel printed, the first of them.
+func (s *Screen) Splats() []splat.Splat { return s.tail.complaints() }
 
 // Died is closed when a line announced the kernel's end.
 func (s *Screen) Died() <-chan struct{} { return s.tail.died }
 
-// Death returns the line with which the kernel announced its end, or "". That
-// init died is not the kernel's end.
-func (s *Screen) Death() string {
-	if a := s.tail.fate(); a != nil && !a.Image {
-		return a.Line
+// Death is what the kernel announced its end with, or nil. That init died or that
+// memory was too little is not the kernel's end.
+func (s *Screen) Death() *splat.Splat {
+	if d := s.tail.fate(); d != nil && d.End == splat.Kernel {
+		return d
 	}
-	return ""
+	return nil
 }

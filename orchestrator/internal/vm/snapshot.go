@@ -114,32 +114,34 @@ func (v *VM) Save(ctx context.Context, w io.Writer) error {
 	if v.RAM == nil || v.RAM.Private {
 		return ErrNoState
 	}
-	deadline := stateDeadline(ctx)
+	ctx, cancel := v.Within(ctx, stateTime)
+	defer cancel()
 	// The guest is not stopped first: what was stopped when it was saved is
 	// stopped when it is restored.
-	conn, err := v.openState(deadline, "migrate")
+	conn, err := v.openState(ctx, "migrate")
 	if err != nil {
 		return err
 	}
 	defer conn.Close() // only read
+	defer until(ctx, conn)()
 	// QEMU closes its end when all is said.
 	if _, err := io.Copy(w, conn); err != nil {
-		return fmt.Errorf("read the machine's state: %w", err)
+		return fmt.Errorf("read the machine's state: %w", causeOf(ctx, err))
 	}
-	return v.saved(deadline)
+	return v.saved(ctx)
 }
 
 // savePoll is how often QEMU is asked whether a saved machine is complete, which
 // it is within a millisecond of its last byte.
 const savePoll = time.Millisecond
 
-func (v *VM) saved(deadline time.Time) error {
+func (v *VM) saved(ctx context.Context) error {
 	for {
 		var m struct {
 			Status string `json:"status"`
 			Error  string `json:"error-desc"`
 		}
-		if err := v.qmp.run(deadline, "query-migrate", nil, &m); err != nil {
+		if err := v.qmp.run(ctx, "query-migrate", nil, &m); err != nil {
 			return err
 		}
 		switch m.Status {
@@ -159,21 +161,24 @@ func (v *VM) Restore(ctx context.Context, state io.Reader) error {
 	if v.RAM == nil || !v.Incoming {
 		return ErrNoState
 	}
-	conn, err := v.openState(stateDeadline(ctx), "migrate-incoming")
+	ctx, cancel := v.Within(ctx, stateTime)
+	defer cancel()
+	conn, err := v.openState(ctx, "migrate-incoming")
 	if err != nil {
 		return err
 	}
+	defer until(ctx, conn)()
 	if _, err := io.Copy(conn, state); err != nil {
 		conn.Close() // the first error is the one to tell
-		return fmt.Errorf("write the machine's state: %w", err)
+		return fmt.Errorf("write the machine's state: %w", causeOf(ctx, err))
 	}
 	return conn.Close()
 }
 
 // openState has QEMU send its state, or take one, over the connection that it
 // returns.
-func (v *VM) openState(deadline time.Time, command string) (net.Conn, error) {
-	if err := v.qmp.run(deadline, "migrate-set-capabilities", ignoreShared, nil); err != nil {
+func (v *VM) openState(ctx context.Context, command string) (net.Conn, error) {
+	if err := v.qmp.run(ctx, "migrate-set-capabilities", ignoreShared, nil); err != nil {
 		return nil, err
 	}
 	ours, theirs, err := Pair("the machine's state")
@@ -182,12 +187,9 @@ func (v *VM) openState(deadline time.Time, command string) (net.Conn, error) {
 	}
 	defer theirs.Close() // QEMU has a copy of it
 	const name = "state"
-	err = v.qmp.give(deadline, name, theirs)
+	err = v.qmp.give(ctx, name, theirs)
 	if err == nil {
-		err = v.qmp.run(deadline, command, map[string]any{"uri": "fd:" + name}, nil)
-	}
-	if err == nil {
-		err = ours.SetDeadline(deadline)
+		err = v.qmp.run(ctx, command, map[string]any{"uri": "fd:" + name}, nil)
 	}
 	if err != nil {
 		ours.Close() // nothing was said
@@ -196,19 +198,6 @@ func (v *VM) openState(deadline time.Time, command string) (net.Conn, error) {
 	return ours, nil
 }
 
-// Up waits until QEMU answers.
-func (v *VM) Up(ctx context.Context) error {
-	return v.qmp.run(stateDeadline(ctx), "query-status", nil, nil)
-}
-
-// stateTime is how long a machine may take to come up, be saved or be restored: it ends
-// hangs.
+// stateTime is how long a machine may take to be saved or be restored, of its own
+// time: it ends hangs.
 const stateTime = time.Minute
-
-func stateDeadline(ctx context.Context) time.Time {
-	deadline := time.Now().Add(stateTime)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		return d
-	}
-	return deadline
-}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/splat"
 )
 
 // tail watches a console: it keeps the last lines, remembers what the kernel
@@ -14,10 +16,11 @@ type tail struct {
 	mu      sync.Mutex
 	lines   []string
 	partial []byte
-	alarms  []Alarm
-	death   *Alarm        // the first fatal one
-	died    chan struct{} // closed with it
+	splats  splat.Scanner
+	dead    bool          // died is closed
+	died    chan struct{} // closed with the first line after which the kernel does not go on
 	heard   time.Time     // of the last output; zero before any
+	spoke   chan struct{} // closed with the first output
 	watches []*watch
 }
 
@@ -30,49 +33,18 @@ type watch struct {
 const (
 	tailLines = 100
 	lineBytes = 1024
-	maxAlarms = 16
 )
 
-// An Alarm is a console line with which a kernel says that something is wrong
-// with itself.
-type Alarm struct {
-	Line  string
-	Fatal bool // it does not go on after this
-	Image bool // what it was given as init is at fault, not the kernel
-}
-
-// alarms are the beginnings of such lines, after the time stamp. A line is what
-// the first that it contains says.
-var alarms = []struct {
-	text         string
-	fatal, image bool
-}{
-	{"Kernel panic - not syncing: Attempted to kill init", true, true},
-	{"Kernel panic - not syncing: No working init found", true, true},
-	{"Kernel panic - not syncing: Requested init ", true, true},
-	{"Kernel panic - not syncing: VFS: Unable to mount root fs", true, true},
-	{"Kernel panic - not syncing", true, false},
-	// With oops=panic every oops ends in a panic; these come earlier and say more.
-	{"Oops: ", true, false},
-	{"BUG: kernel NULL pointer dereference", true, false},
-	{"BUG: unable to handle", true, false},
-	{"kernel BUG at ", true, false},
-	{"general protection fault", true, false},
-	{"watchdog: BUG: soft lockup", true, false},
-	{"BUG: ", false, false}, // "scheduling while atomic" and the like
-	{"WARNING: ", false, false},
-	{"INFO: task ", false, false}, // hung
-	{"rcu: INFO: ", false, false}, // stalls
-	{"Call Trace:", false, false},
-}
-
-func newTail() *tail { return &tail{died: make(chan struct{})} }
+func newTail() *tail { return &tail{died: make(chan struct{}), spoke: make(chan struct{})} }
 
 // Write takes a piece of the console. It never fails.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(p) > 0 {
+		if t.heard.IsZero() {
+			close(t.spoke)
+		}
 		t.heard = time.Now()
 	}
 	rest := p
@@ -95,7 +67,10 @@ func (t *tail) flush() {
 		t.lines = append(t.lines[:0], t.lines[1:]...)
 	}
 	t.lines = append(t.lines, s)
-	t.judge(s)
+	if found := t.splats.Line(s); found != nil && found.End.Fatal() && !t.dead {
+		t.dead = true
+		close(t.died)
+	}
 	t.watches = slices.DeleteFunc(t.watches, func(w *watch) bool {
 		if !strings.Contains(s, w.text) {
 			return false
@@ -103,23 +78,6 @@ func (t *tail) flush() {
 		close(w.found)
 		return true
 	})
-}
-
-func (t *tail) judge(line string) {
-	for _, known := range alarms {
-		if !strings.Contains(line, known.text) {
-			continue
-		}
-		a := Alarm{Line: line, Fatal: known.fatal, Image: known.image}
-		if len(t.alarms) < maxAlarms {
-			t.alarms = append(t.alarms, a)
-		}
-		if a.Fatal && t.death == nil {
-			t.death = &a
-			close(t.died)
-		}
-		return
-	}
 }
 
 // end takes what was printed after the last newline for a line.
@@ -170,15 +128,18 @@ func (t *tail) last() []string {
 	return out
 }
 
-// fate returns the first fatal alarm, or nil.
-func (t *tail) fate() *Alarm {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.death
+// fate returns the first splat after which the kernel did not go on, or nil.
+func (t *tail) fate() *splat.Splat {
+	for _, s := range t.complaints() {
+		if s.End.Fatal() {
+			return &s
+		}
+	}
+	return nil
 }
 
-func (t *tail) complaints() []Alarm {
+func (t *tail) complaints() []splat.Splat {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Clone(t.alarms)
+	return t.splats.Splats()
 }

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/splat"
 )
 
 func TestTailKeepsTheLastLines(t *testing.T) {
@@ -62,47 +65,27 @@ func TestTailWatch(t *testing.T) {
 	}
 }
 
-func TestTailAlarms(t *testing.T) {
-	for _, test := range []struct {
-		line string
-		want *Alarm // but for the line
-	}{
-		{"[    1.5] Kernel panic - not syncing: Fatal exception in interrupt", &Alarm{Fatal: true}},
-		{"[    1.5] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000200", &Alarm{Fatal: true, Image: true}},
-		{"[    1.5] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)", &Alarm{Fatal: true, Image: true}},
-		{"[    1.5] BUG: kernel NULL pointer dereference, address: 0000000000000000", &Alarm{Fatal: true}},
-		{"[    1.5] Oops: 0000 [#1] PREEMPT SMP", &Alarm{Fatal: true}},
-		{"[    1.5] kernel BUG at lib/list_debug.c:26!", &Alarm{Fatal: true}},
-		{"[    1.5] BUG: scheduling while atomic: swapper/0/1/0x00000002", &Alarm{}},
-		{"[    1.5] WARNING: CPU: 0 PID: 1 at net/core/dev.c:100", &Alarm{}},
-		{"[    1.5] nf_conntrack: nf_conntrack: table full, dropping packet", nil},
-		{"DEBUG: nothing", &Alarm{}}, // a guest's own words may look like one; it is not fatal
+func TestTailDeath(t *testing.T) {
+	for line, fatal := range map[string]bool{
+		"[    1.5] Kernel panic - not syncing: Fatal exception in interrupt":         true,
+		"[    1.5] Kernel panic - not syncing: Attempted to kill init! exitcode=0x2": true,
+		"[    1.5][    T1] Oops: 0000 [#1] PREEMPT SMP":                              true,
+		"[    1.5] BUG: scheduling while atomic: swapper/0/1/0x00000002":             false,
+		"DEBUG: Oops: nothing": false,
 	} {
 		c := newTail()
-		fmt.Fprintln(c, test.line)
-		var want []Alarm
-		if test.want != nil {
-			test.want.Line = test.line
-			want = append(want, *test.want)
-		}
-		if got := c.complaints(); !slices.Equal(got, want) {
-			t.Errorf("%q raises %v, want %v", test.line, got, want)
-		}
-		fatal := test.want != nil && test.want.Fatal
+		fmt.Fprintln(c, line)
 		if closed(c.died) != fatal || (c.fate() != nil) != fatal {
-			t.Errorf("%q: died is %v, want %v", test.line, closed(c.died), fatal)
+			t.Errorf("%q: died is %v, want %v", line, closed(c.died), fatal)
 		}
 	}
 }
 
 func TestTailDiesOnce(t *testing.T) {
 	c := newTail()
-	fmt.Fprint(c, "Oops: 0000\nKernel panic - not syncing: Fatal exception\n", strings.Repeat("Call Trace:\n", 3*maxAlarms))
+	fmt.Fprint(c, "[    1.5] Oops: 0000\n[    1.6] Kernel panic - not syncing: Fatal exception\n", strings.Repeat("Call Trace:\n", 3*splat.MostSplats))
 	if got := c.fate(); got == nil || got.Line != "Oops: 0000" {
 		t.Errorf("died of %v, want the first cause", got)
-	}
-	if n := len(c.complaints()); n != maxAlarms {
-		t.Errorf("%d alarms are kept, want %d", n, maxAlarms)
 	}
 }
 
@@ -134,12 +117,12 @@ func FuzzTail(f *testing.F) {
 		if a, b := whole.last(), cut.last(); !slices.Equal(a, b) {
 			t.Fatalf("in one piece %q, in two %q", a, b)
 		}
-		if a, b := whole.complaints(), cut.complaints(); !slices.Equal(a, b) {
-			t.Fatalf("alarms in one piece %v, in two %v", a, b)
+		if a, b := whole.complaints(), cut.complaints(); !reflect.DeepEqual(a, b) {
+			t.Fatalf("splats in one piece %v, in two %v", a, b)
 		}
 		whole.end()
-		if len(whole.lines) > tailLines || len(whole.alarms) > maxAlarms {
-			t.Fatalf("%d lines and %d alarms are kept", len(whole.lines), len(whole.alarms))
+		if len(whole.lines) > tailLines {
+			t.Fatalf("%d lines are kept", len(whole.lines))
 		}
 		for _, l := range whole.lines {
 			if len(l) > lineBytes || strings.Contains(l, "\n") {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,15 +61,17 @@ type VM struct {
 	Console      io.Writer // takes what the guest prints; may be nil
 	ConsoleLimit int64     // bytes that Console takes; 0 is DefaultConsoleLimit
 
-	screen  *Screen
-	cmd     *exec.Cmd
-	stderr  limited
-	errText bytes.Buffer
-	monitor *monitor
-	qmp     *qmp
-	gone    chan struct{} // closed when the process is
-	err     error         // how QEMU ended, once gone is closed
-	files   []*os.File
+	screen    *Screen
+	cmd       *exec.Cmd
+	stderr    limited
+	errText   bytes.Buffer
+	monitor   *monitor
+	qmp       *qmp
+	startTook *atomic.Int64 // nanoseconds of CPU until QEMU answered; 0 before
+	shutdown  string        // why the machine ended, in QEMU's words, once that is known
+	gone      chan struct{} // closed when the process is
+	err       error         // how QEMU ended, once gone is closed
+	files     []*os.File
 }
 
 // The defaults.
@@ -236,6 +239,7 @@ func (v *VM) prepare(path string, conn net.Conn, fd int, out *os.File) {
 	v.screen.state = v.state
 	v.screen.kept = func() time.Duration { return keptWaiting(v.cmd.Process.Pid) }
 	v.stderr = limited{w: &v.errText, left: errTextLimit}
+	v.startTook = new(atomic.Int64)
 	v.gone = make(chan struct{})
 	v.cmd = exec.Command(path, v.Args()...)
 	v.cmd.Stdout, v.cmd.Stderr = out, &v.stderr
@@ -252,6 +256,7 @@ func (v *VM) finish(console *os.File, drained <-chan error, stop func() bool, en
 	if err := <-drained; v.err == nil {
 		v.err = err
 	}
+	v.shutdown = v.qmp.drainEvents()
 	v.qmp.close()
 	if !stop() {
 		<-ended

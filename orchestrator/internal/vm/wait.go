@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/splat"
 )
 
 // politeness is how long QEMU may take to end when told to.
@@ -14,7 +16,9 @@ const politeness = 2 * time.Second
 // end ends QEMU: in order, and by force if that takes too long. It returns when
 // the process is gone, or cannot be ended.
 func (v *VM) end() error {
-	if err := v.qmp.run(time.Now().Add(politeness/2), "quit", nil, nil); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), politeness/2)
+	defer cancel()
+	if err := v.qmp.run(ctx, "quit", nil, nil); err != nil {
 		// It is gone, or hangs, or ended before it answered.
 		_ = v.cmd.Process.Signal(syscall.SIGTERM) // fails only if it is gone
 	}
@@ -59,14 +63,12 @@ const statusTime = 2 * time.Second
 // Status asks QEMU, not the guest, how the machine is: "running",
 // "internal-error", "guest-panicked" and other words of its RunState.
 func (v *VM) Status(ctx context.Context) (string, error) {
-	deadline := time.Now().Add(statusTime)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
-	}
+	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
 	var s struct {
 		Status string `json:"status"`
 	}
-	if err := v.qmp.run(deadline, "query-status", nil, &s); err != nil {
+	if err := v.qmp.run(ctx, "query-status", nil, &s); err != nil {
 		return "", err
 	}
 	return s.Status, nil
@@ -89,15 +91,19 @@ func (v *VM) WaitLine(ctx context.Context, text string, silence time.Duration) e
 // Tail returns the last lines of the console.
 func (v *VM) Tail() []string { return v.screen.Tail() }
 
-// Alarms are the first lines with which the kernel complained of itself.
-func (v *VM) Alarms() []Alarm { return v.screen.Alarms() }
+// Splats are those that the kernel printed, the first of them.
+func (v *VM) Splats() []splat.Splat { return v.screen.Splats() }
 
 // Died is closed when a line announced the kernel's end.
 func (v *VM) Died() <-chan struct{} { return v.screen.Died() }
 
-// Death returns the line with which the kernel announced its end, or "". That
-// init died is not the kernel's end.
-func (v *VM) Death() string { return v.screen.Death() }
+// Death is what the kernel announced its end with, or nil. That init died or that
+// memory was too little is not the kernel's end.
+func (v *VM) Death() *splat.Splat { return v.screen.Death() }
+
+// WaitOutput waits until the guest has printed anything. That it ended before is
+// what Wait says, or ErrExited.
+func (v *VM) WaitOutput(ctx context.Context) error { return v.screen.WaitOutput(ctx) }
 
 // state is Status in brackets, for an error.
 func (v *VM) state(ctx context.Context) string {
