@@ -21,6 +21,7 @@ import (
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/render"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/sched"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/splat"
 )
 
 // answers are what kernels answer to the row a/b/s.n, by version: "gone" cannot be
@@ -123,11 +124,16 @@ func (g *answerer) Ready(ctx context.Context) error {
 	}
 }
 
-func (g *answerer) Wait(context.Context) error { return errors.New("still there") }
-func (g *answerer) Tail() []string             { return nil }
-func (g *answerer) Came() string               { return "boot" }
-func (g *answerer) Death() string              { return "" }
-func (g *answerer) Args() []string             { return nil }
+func (g *answerer) Wait(context.Context) error      { return errors.New("still there") }
+func (g *answerer) Tail() []string                  { return nil }
+func (g *answerer) Came() string                    { return "boot" }
+func (g *answerer) Splats() []splat.Splat           { return nil }
+func (g *answerer) Reset() bool                     { return false }
+func (g *answerer) Interrupt(context.Context) error { return nil }
+func (g *answerer) Within(ctx context.Context, _ time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
+}
+func (g *answerer) Args() []string { return nil }
 
 // chronicle has one changelog for every package but 6.1.5-1.
 type chronicle struct{}

@@ -119,4 +119,10 @@ type Probe struct {
 	Rows    int             `json:"rows"`
 	Elapsed time.Duration   `json:"elapsed_ns"` // on the guest's clock
 	Log     []observe.Log   `json:"log,omitempty"`
+
+	// Fingerprint tells the crash of a kernel from others: the first functions of its
+	// trace, the innermost first. Console are the telling lines of the console or log
+	// where a guest was lost in the probe. Both are what a guest said.
+	Fingerprint string   `json:"fingerprint,omitempty"`
+	Console     []string `json:"console,omitempty"`
 }

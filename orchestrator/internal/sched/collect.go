@@ -24,6 +24,12 @@ type collector struct {
 	open     *results.Probe
 	opened   []observe.Row    // rows of the open probe
 	captured []observe.Record // packets and steps of the open probe
+	given    string           // why what is left will not be run; "" where it will
+	lost     bool             // a guest was: what the cell came to is not kept for others
+	silent   bool             // the last guest did not print a thing
+	told     bool             // what the kernel said of itself before the first probe was told
+	tainted  uint64           // how the guest's kernel was, when it was last heard of
+	went     func()           // called when the suite has gone on: a probe has begun or ended
 	// packets writes the capture of a probe.
 	packets func(probe string, data []byte) error
 	// saved is called whenever a probe has ended.
@@ -57,6 +63,7 @@ func (c *collector) take(rec observe.Record) error {
 	case rec.Begin != nil:
 		c.open = &results.Probe{Name: rec.Begin.Probe}
 		c.opened, c.captured = nil, nil
+		c.went()
 	case rec.Row != nil:
 		c.opened = append(c.opened, *rec.Row)
 	case rec.Log != nil:
@@ -68,7 +75,8 @@ func (c *collector) take(rec observe.Record) error {
 		if err := c.keepPackets(); err != nil {
 			return err
 		}
-		c.end(rec.End)
+		c.went()
+		return c.end(rec.End)
 	}
 	return nil
 }
@@ -116,6 +124,11 @@ func (c *collector) hello(h *observe.Hello) error {
 		return fmt.Errorf("the guest runs kernel %q, not %q", h.Release, want)
 	}
 	c.cell.Kernel.Release = h.Release
+	c.tainted = h.Tainted
+	if t := taints(h.Tainted); t != "" && !c.told {
+		c.warn("the kernel was tainted before the first probe, and its console does not show why: " + t)
+	}
+	c.went()
 	return sameProbes(h.Probes, c.batch)
 }
 
@@ -134,15 +147,26 @@ func sameProbes(have, want []string) error {
 	return nil
 }
 
-func (c *collector) end(e *observe.End) {
+// end ends the open probe. A probe during which the kernel complained of itself has
+// crashed it, and the guest with that is not to be asked any more.
+func (c *collector) end(e *observe.End) error {
 	c.open.Outcome, c.open.Reason = e.Outcome, e.Reason
 	c.open.Elapsed = time.Duration(e.ElapsedNS)
-	if e.Outcome == observe.Recorded {
+	complaint := c.complaint(e)
+	switch {
+	case complaint != nil:
+		c.open.Outcome, c.open.Reason = complaint.probe, complaint.reason
+		c.open.Fingerprint, c.open.Console = complaint.fingerprint, complaint.console
+	case e.Outcome == observe.Recorded:
 		c.open.Rows = len(c.opened)
 		c.rows = append(c.rows, c.opened...)
 	}
 	c.put()
 	c.saved()
+	if complaint != nil {
+		return complaint
+	}
+	return nil
 }
 
 // put ends the open probe, as it stands.
@@ -175,14 +199,30 @@ func (c *collector) crashes() int {
 	return n
 }
 
-// endOpen says what became of the probe that did not end, if there is one.
-func (c *collector) endOpen(outcome observe.Outcome, reason string) {
+// openName is the probe that has not ended, or "".
+func (c *collector) openName() string {
 	if c.open == nil {
-		return
+		return ""
 	}
-	c.open.Outcome, c.open.Reason, c.open.Rows = outcome, reason, 0
+	return c.open.Name
+}
+
+// endOpen says what became of the open probe, in which a guest was lost.
+func (c *collector) endOpen(f fall) {
+	c.open.Outcome, c.open.Reason, c.open.Rows = f.probe, f.reason, 0
+	c.open.Fingerprint, c.open.Console = f.fingerprint, f.console
 	c.put()
 }
+
+// warn adds a warning to the cell, once.
+func (c *collector) warn(text string) {
+	if !slices.Contains(c.cell.Warnings, text) && len(c.cell.Warnings) < mostWarnings {
+		c.cell.Warnings = append(c.cell.Warnings, text)
+	}
+}
+
+// mostWarnings bounds those of a cell.
+const mostWarnings = 50
 
 // notEnded are those of names that have no outcome yet.
 func (c *collector) notEnded(names []string) []string {
@@ -191,12 +231,17 @@ func (c *collector) notEnded(names []string) []string {
 	})
 }
 
-// close says what became of the probes that did not end: the open one has the
-// given outcome, those that were not reached are missing.
-func (c *collector) close(outcome observe.Outcome, reason string) {
-	c.endOpen(outcome, reason)
+// close says what became of the probes that did not end: they are missing.
+func (c *collector) close(reason string) {
+	if c.open != nil {
+		c.endOpen(fall{probe: observe.Missing, reason: reason})
+	}
+	why := "not reached"
+	if c.given != "" {
+		why += ": " + c.given
+	}
 	for _, name := range c.notEnded(c.selected) {
-		c.cell.Probes = append(c.cell.Probes, results.Probe{Name: name, Outcome: observe.Missing, Reason: "not reached"})
+		c.cell.Probes = append(c.cell.Probes, results.Probe{Name: name, Outcome: observe.Missing, Reason: why})
 	}
 	slices.SortStableFunc(c.cell.Probes, func(a, b results.Probe) int { return strings.Compare(a.Name, b.Name) })
 }

@@ -3,17 +3,20 @@ package sched
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/images/kernel"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/splat"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/vm"
 )
 
 // script is what a fake guest does.
@@ -28,6 +31,14 @@ type script struct {
 	death    string // the console's last line
 	stopErr  error
 	fetchErr error
+	late     bool     // each phase is over as soon as the stream is
+	reset    bool     // the guest ended by being reset
+	off      bool     // the guest has ended, in order
+	ended    error    // how QEMU ended, where it did
+	nmi      []string // what an interrupt has the console show
+	nmiErr   error    // why it cannot be interrupted
+	before   []string // lines of the console before it is ready
+	says     []string // and after it
 	// then are the cell's later guests. Behind these come guests that run what
 	// they are asked to.
 	then []script
@@ -56,8 +67,8 @@ func (f *fakes) Fetch(_ context.Context, c kernel.Candidate) (*kernel.Kernel, er
 	return &kernel.Kernel{Candidate: c, Image: c.Version, ModulesDir: f.modules, Config: f.configs[c.Version], Digest: "digest of " + c.Version}, nil
 }
 
-func (f *fakes) Describe(context.Context, matrix.Guest) (Machine, error) {
-	return Machine{QEMU: "7.2", Machine: "q35", Accel: "tcg", Args: []string{"-m", "256M"}}, nil
+func (f *fakes) Describe(_ context.Context, g matrix.Guest) (Machine, error) {
+	return Machine{QEMU: "7.2", Machine: strings.Replace(g.Machine, anyMachine, "q35", 1), Accel: "tcg", Args: []string{"-m", "256M"}}, nil
 }
 
 func (f *fakes) Build() (string, string) { return "7.2", "a build" }
@@ -81,18 +92,22 @@ func (f *fakes) Boot(_ context.Context, image Image) (Guest, error) {
 	if _, err := io.WriteString(image.Console, "the console of "+image.Kernel+"\n"); err != nil {
 		return nil, err
 	}
-	return &fakeGuest{fakes: f, script: s, release: image.Kernel + "-cloud"}, nil
+	return &fakeGuest{fakes: f, script: s, release: image.Kernel + "-cloud", hanging: make(chan struct{})}, nil
 }
 
 type fakeGuest struct {
 	fakes   *fakes
 	release string
+	hanging chan struct{} // closed when it hangs
+	asked   bool          // it was interrupted
+	ran     bool          // it was given a job
 	script
 }
 
 func (g *fakeGuest) Ready(context.Context) error { return g.readyErr }
 
 func (g *fakeGuest) Exec(ctx context.Context, argv []string, stdout, stderr io.Writer) error {
+	g.ran = true
 	g.fakes.mu.Lock()
 	g.fakes.argv = append(g.fakes.argv, argv)
 	g.fakes.mu.Unlock()
@@ -117,6 +132,7 @@ func (g *fakeGuest) Exec(ctx context.Context, argv []string, stdout, stderr io.W
 	}
 	if g.hang {
 		g.fakes.hangs <- struct{}{}
+		close(g.hanging)
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -124,10 +140,49 @@ func (g *fakeGuest) Exec(ctx context.Context, argv []string, stdout, stderr io.W
 }
 
 func (g *fakeGuest) Wait(ctx context.Context) error {
-	if g.death != "" {
-		return nil
+	if g.death != "" || g.reset || g.off || g.ended != nil {
+		return g.ended
 	}
-	return errors.New("still there")
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (g *fakeGuest) Splats() []splat.Splat {
+	lines := slices.Clone(g.before)
+	if g.ran || g.readyErr != nil {
+		lines = append(append(lines, g.says...), g.death)
+	}
+	if g.asked {
+		lines = append(lines, g.nmi...)
+	}
+	return splat.Scan(lines)
+}
+
+func (g *fakeGuest) Reset() bool { return g.reset }
+
+// Within ends when the guest hangs, where it is to be late, and at once where all that
+// is left is to wait.
+func (g *fakeGuest) Within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	within, cancel := context.WithCancelCause(ctx)
+	late := &vm.LateError{Limit: limit, Took: limit}
+	switch {
+	case limit == settleTime || limit == nmiTime:
+		cancel(late)
+	case g.late && limit == probeTime:
+		go func() {
+			select {
+			case <-g.hanging:
+				cancel(late)
+			case <-within.Done():
+			}
+		}()
+	}
+	return within, func() { cancel(nil) }
+}
+
+func (g *fakeGuest) Interrupt(context.Context) error {
+	g.asked = true
+	return g.nmiErr
 }
 
 func (g *fakeGuest) Stop(context.Context) error {
@@ -143,12 +198,10 @@ func (g *fakeGuest) Tail() []string {
 	for i := range 2 * consoleLines {
 		lines = append(lines, fmt.Sprint("line ", i))
 	}
-	return append(lines, g.death)
+	return append(append(lines, g.says...), g.death)
 }
 
 func (g *fakeGuest) Came() string { return "boot" }
-
-func (g *fakeGuest) Death() string { return g.death }
 
 func (g *fakeGuest) Args() []string { return []string{"-m", "256M"} }
 

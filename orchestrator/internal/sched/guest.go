@@ -3,9 +3,11 @@ package sched
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/ctmatrix/ctmatrix/images/initramfs"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/splat"
 )
 
 // Image is what a guest boots, and how.
@@ -46,7 +48,7 @@ type Machine struct {
 
 // Guest is one booted kernel with the agent in it.
 type Guest interface {
-	// Ready waits until the agent can be spoken to.
+	// Ready waits until the agent can be spoken to, or the guest takes too long.
 	Ready(ctx context.Context) error
 	// Exec runs a command in the guest and waits for it.
 	Exec(ctx context.Context, argv []string, stdout, stderr io.Writer) error
@@ -57,9 +59,17 @@ type Guest interface {
 	Wait(ctx context.Context) error
 	// Tail returns the last lines of the console.
 	Tail() []string
-	// Death returns the console line with which the kernel announced its end,
-	// or "".
-	Death() string
+	// Splats are what the kernel said of itself on the console, before it was saved
+	// too, where it was.
+	Splats() []splat.Splat
+	// Reset reports whether a guest that has ended was reset: by itself, or by a
+	// fault of which it could not say anything.
+	Reset() bool
+	// Within returns a context that ends, with a *vm.LateError for its cause, when the
+	// guest has had so much time of its own. The caller cancels it.
+	Within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc)
+	// Interrupt has a guest that hangs say where it is, which is its end.
+	Interrupt(ctx context.Context) error
 	// Came says how the guest came up: "boot" or "restore".
 	Came() string
 	// Args is the command line of the virtual machine.

@@ -38,9 +38,7 @@ func (q *QEMU) Open(ctx context.Context, image Image, devices ...vm.Device) (*Op
 		return nil, err
 	}
 	o := &Opened{qemuGuest: g, Machine: m}
-	boot, cancel := context.WithTimeout(ctx, bootTime)
-	defer cancel()
-	if err := g.Ready(boot); err != nil {
+	if err := g.Ready(ctx); err != nil {
 		// QEMU says why it ended soon after it has.
 		settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 		defer cancel()

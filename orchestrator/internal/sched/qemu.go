@@ -15,6 +15,7 @@ import (
 	"github.com/ctmatrix/ctmatrix/images/initramfs"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/remote"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/splat"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/vm"
 )
 
@@ -87,17 +88,13 @@ func (q *QEMU) saves(g matrix.Guest) bool {
 	return q.guests != nil && g.Clock == string(vm.Virtual)
 }
 
-// silence is how long a guest may take to print its first line. A machine that
-// wedges before its kernel is up never does.
-const silence = time.Minute
-
 // defaultMachine is the one that "auto" stands for.
 const defaultMachine = "q35"
 
 // Describe implements Booter. It fails where no guest could be started.
 func (q *QEMU) Describe(ctx context.Context, g matrix.Guest) (Machine, error) {
 	m := Machine{QEMU: q.version, Build: q.build, Machine: g.Machine, Seed: cmp.Or(q.seed, vm.DefaultSeed)}
-	if m.Machine == "auto" {
+	if m.Machine == anyMachine {
 		m.Machine = defaultMachine
 	}
 	accel, err := q.accel(ctx, g)
@@ -239,15 +236,13 @@ type qemuGuest struct {
 }
 
 func (g *qemuGuest) Ready(ctx context.Context) error {
-	if err := g.vm.WaitLine(ctx, observe.ReadyLine, silence); err != nil {
+	if err := come(ctx, g.vm); err != nil {
 		return err
 	}
-	client, err := remote.Dial(ctx, g.conn, g.keys)
-	if err != nil {
+	return phase(ctx, g.vm, "the agent did not answer", dialTime, func(ctx context.Context) (err error) {
+		g.client, err = remote.Dial(ctx, g.conn, g.keys)
 		return err
-	}
-	g.client = client
-	return nil
+	})
 }
 
 func (g *qemuGuest) Exec(ctx context.Context, argv []string, stdout, stderr io.Writer) error {
@@ -272,7 +267,23 @@ func (g *qemuGuest) Wait(ctx context.Context) error { return g.vm.Wait(ctx) }
 
 func (g *qemuGuest) Tail() []string { return g.vm.Tail() }
 
-func (g *qemuGuest) Death() string { return g.vm.Death() }
+func (g *qemuGuest) Splats() []splat.Splat { return g.vm.Splats() }
+
+func (g *qemuGuest) Reset() bool { return g.vm.Reset() }
+
+func (g *qemuGuest) Within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return g.vm.Within(ctx, limit)
+}
+
+func (g *qemuGuest) Interrupt(ctx context.Context) error { return g.vm.Interrupt(ctx) }
+
+// Death returns the console line with which the kernel announced its end, or "".
+func (g *qemuGuest) Death() string {
+	if d := g.vm.Death(); d != nil {
+		return d.Line
+	}
+	return ""
+}
 
 func (g *qemuGuest) Came() string { return "boot" }
 

@@ -9,12 +9,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/images/initramfs"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/splat"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/vm"
 )
 
@@ -43,8 +45,9 @@ type restored struct {
 	image   Image
 	machine Machine
 
-	vm      *vm.VM // the last that was started; nil before
-	booted  bool   // to be saved
+	vm      *vm.VM        // the last that was started; nil before
+	before  []splat.Splat // what the kernel said of itself before it was saved
+	booted  bool          // to be saved
 	channel *observe.Channel
 	state   *os.File
 	release []func() // what is done last, in order
@@ -55,10 +58,8 @@ func (g *restored) Ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !g.booted && !g.image.Again {
-		if err := g.tellBoot(dir); err != nil {
-			return err
-		}
+	if err := g.tellBoot(dir); err != nil {
+		return err
 	}
 	if g.state, err = os.Open(filepath.Join(dir, savedState)); err != nil {
 		return fmt.Errorf("restore a guest: %w", err)
@@ -76,16 +77,23 @@ func (g *restored) Ready(ctx context.Context) error {
 	return v.Up(ctx)
 }
 
-// tellBoot copies what the guest printed before it was saved to its console.
+// tellBoot reads what the guest printed before it was saved, and copies it to its
+// console, unless that has it already.
 func (g *restored) tellBoot(dir string) error {
 	before, err := os.Open(filepath.Join(dir, savedConsole))
 	if err != nil {
 		return fmt.Errorf("restore a guest: %w", err)
 	}
 	defer before.Close() // only read
-	if _, err := io.Copy(g.image.Console, before); err != nil {
+	said := vm.NewScreen()
+	var to io.Writer = said
+	if !g.booted && !g.image.Again {
+		to = io.MultiWriter(said, g.image.Console)
+	}
+	if _, err := io.Copy(to, before); err != nil {
 		return fmt.Errorf("copy the saved guest's console: %w", err)
 	}
+	g.before = said.Splats()
 	return nil
 }
 
@@ -135,14 +143,20 @@ func (g *restored) save(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	defer v.Stop()
-	if err := v.WaitLine(ctx, observe.ReadyLine, silence); err != nil {
+	if err := come(ctx, v); err != nil {
 		return err
 	}
 	// The line comes a few instructions before the word.
-	for !g.channel.Ready() {
-		if err := look(ctx); err != nil {
-			return fmt.Errorf("wait for the guest to be ready: %w", err)
+	err = phase(ctx, v, "the agent did not get ready", readyTime, func(ctx context.Context) error {
+		for !g.channel.Ready() {
+			if err := look(ctx); err != nil {
+				return fmt.Errorf("wait for the guest to be ready: %w", err)
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	state, err := os.Create(filepath.Join(dir, savedState))
 	if err != nil {
@@ -169,7 +183,7 @@ func look(ctx context.Context) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }
 
@@ -248,12 +262,31 @@ func (g *restored) Tail() []string {
 	return g.vm.Tail()
 }
 
-func (g *restored) Death() string {
+func (g *restored) Splats() []splat.Splat {
 	if g.vm == nil {
-		return ""
+		return g.before
 	}
-	return g.vm.Death()
+	return append(slices.Clone(g.before), g.vm.Splats()...)
 }
+
+func (g *restored) Reset() bool { return g.vm != nil && g.vm.Reset() }
+
+func (g *restored) Within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if g.vm == nil {
+		return context.WithTimeout(ctx, limit)
+	}
+	return g.vm.Within(ctx, limit)
+}
+
+func (g *restored) Interrupt(ctx context.Context) error {
+	if g.vm == nil {
+		return errNoGuest
+	}
+	return g.vm.Interrupt(ctx)
+}
+
+// errNoGuest says that no machine was started yet.
+var errNoGuest = errors.New("no guest was started")
 
 func (g *restored) Args() []string {
 	if g.vm == nil {
