@@ -51,7 +51,7 @@ var series = []string{"debian:5.10", "debian:6.1", "debian:6.12", "debian:7.3"}
 // must find nothing of it; where it cannot be undone, that one must say so.
 func TestRealTraces(t *testing.T) {
 	real(t)
-	program := dirtyBuild(t)
+	program := overlaid(t, map[string]string{"guest/internal/suite/dirty.go": "dirty/dirty.go"}, nil)
 	out := t.TempDir()
 	args := []string{"run", "--no-cache", "--out", out, "--probe", "dirty/*"}
 	for _, k := range series {
@@ -100,16 +100,17 @@ func checkTrace(t *testing.T, dirty, after results.Probe, name, reason string) {
 	}
 }
 
-// dirtyBuild builds a ctmatrix whose agent has the dirty probes.
-func dirtyBuild(t *testing.T) string {
+// overlaid builds a ctmatrix with files of testdata laid over those of the tree: some
+// over its agent's, and others over its own. Either may be nil.
+func overlaid(t *testing.T, agents, hosts map[string]string) string {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	build := func(out, pkg, at, file string) {
-		overlay, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(root, at): file}})
+	build := func(out, pkg string, files map[string]string) {
+		overlay, err := json.Marshal(map[string]map[string]string{"Replace": files})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,8 +125,17 @@ func dirtyBuild(t *testing.T) string {
 			t.Fatalf("%s: %v\n%s", cmd, err, b)
 		}
 	}
+	under := func(files map[string]string) map[string]string {
+		out := map[string]string{}
+		for at, file := range files {
+			out[filepath.Join(root, at)] = filepath.Join(root, "orchestrator/e2e/testdata", file)
+		}
+		return out
+	}
 	agent, program := filepath.Join(dir, "ctagent"), filepath.Join(dir, "ctmatrix")
-	build(agent, "./guest/cmd/ctagent", "guest/internal/suite/dirty.go", filepath.Join(root, "orchestrator/e2e/testdata/dirty/dirty.go"))
-	build(program, "./orchestrator/cmd/ctmatrix", "orchestrator/internal/agentbin/bin/ctagent-"+runtime.GOARCH, agent)
+	build(agent, "./guest/cmd/ctagent", under(agents))
+	files := under(hosts)
+	files[filepath.Join(root, "orchestrator/internal/agentbin/bin/ctagent-"+runtime.GOARCH)] = agent
+	build(program, "./orchestrator/cmd/ctmatrix", files)
 	return program
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -39,8 +40,8 @@ func Serve(ctx context.Context, console io.Writer, batch Batch) error {
 	if err := loadVirtio(console); err != nil {
 		return err
 	}
-	if _, err := os.Stat(portDriver); err != nil {
-		return fmt.Errorf("%w: %w", errNoPort, err)
+	if _, err := os.Stat(portDriver); errors.Is(err, fs.ErrNotExist) {
+		return errNoPort
 	}
 	name, err := waitPort(observe.PortName, console)
 	if err != nil {

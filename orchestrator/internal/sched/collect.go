@@ -51,10 +51,21 @@ func (c *collector) read(stream io.Reader) error {
 			return err
 		}
 		if err := c.take(rec); err != nil {
+			var complaint *complaintError
+			if !errors.As(err, &complaint) {
+				err = &refusedError{err}
+			}
 			return err
 		}
 	}
 }
+
+// refusedError is why a stream that is in order was not read on: it is of another
+// guest than the one that was asked for, or what it says could not be written down.
+type refusedError struct{ error }
+
+// Unwrap returns why.
+func (e *refusedError) Unwrap() error { return e.error }
 
 func (c *collector) take(rec observe.Record) error {
 	switch {

@@ -25,6 +25,8 @@ type fall struct {
 	console     []string
 	// chance says that nothing hints at the probe: it may be asked once more.
 	chance bool
+	// final says that no other guest of the cell would fare better.
+	final bool
 	// silent says that the guest did not print anything.
 	silent bool
 }
@@ -100,7 +102,10 @@ func ended(guest Guest, when string, err, end error, splats []splat.Splat) fall 
 		return f
 	}
 	var rig *vm.RigError
+	var job *JobError
 	switch {
+	case errors.As(err, &job):
+		return rigFell("the suite gave up %s: %s", when, job.Text)
 	case errors.Is(end, vm.ErrInit), errors.Is(end, vm.ErrNoInitramfs):
 		return rigFell("%s: %v", when, end)
 	case errors.As(end, &rig):
@@ -114,7 +119,7 @@ func ended(guest Guest, when string, err, end error, splats []splat.Splat) fall 
 		}
 		return f
 	}
-	if said := agentSaid(guest.Tail()); said != "" {
+	if said := agentSaid(guest.Tail()); said != "" && !errors.Is(err, observe.ErrTruncated) {
 		return rigFell("the agent ended %s: %s", when, observe.Escape(said))
 	}
 	return rigFell("%s: %v", when, err)

@@ -75,7 +75,7 @@ func TestFalls(t *testing.T) {
 			reason: "the guest hung during a/two: not within 1m30s, and it took no interrupt"},
 		{name: "reset", script: script{stream: inTwo, reset: true}, outcome: observe.Crashed,
 			reason: `the guest was reset during a/two; its last line is "line 23"`},
-		{name: "agent killed", script: script{stream: inTwo, off: true, says: []string{"ctmatrix agent: init: server ended: killed by SIGKILL"}},
+		{name: "agent killed", script: script{stream: inTwo, off: true, execErr: errNoEnd, says: []string{"ctmatrix agent: init: server ended: killed by SIGKILL"}},
 			outcome: observe.Broken, reason: "the agent ended during a/two: server ended: killed by SIGKILL"},
 		{name: "memory", script: script{stream: inTwo, off: true, says: []string{"[    1.5] Out of memory: Killed process 9 (init)",
 			"ctmatrix agent: init: server ended: killed by SIGKILL"}},

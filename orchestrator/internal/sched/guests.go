@@ -104,6 +104,10 @@ func (s *Scheduler) guests(ctx context.Context, i int, c *collector, image Image
 			}
 			lost++
 			c.lost = true
+			if f.final {
+				c.cell.Console = f.console
+				return f.outcome, f.reason
+			}
 			culprit := c.openName()
 			again := f.chance && !twice[culprit]
 			twice[culprit] = true
@@ -193,6 +197,7 @@ func (s *Scheduler) suite(ctx context.Context, i int, c *collector, guest Guest,
 	step(c.cell, "suite", suite)
 	var complaint *complaintError
 	var garbled *observe.StreamError
+	var refusal *refusedError
 	during := "before the first probe"
 	if c.open != nil {
 		during = "during " + c.open.Name
@@ -206,6 +211,10 @@ func (s *Scheduler) suite(ctx context.Context, i int, c *collector, guest Guest,
 		return complaint.fall
 	case errors.As(err, &garbled) && !errors.Is(err, observe.ErrTruncated):
 		return rigFell("%s: %v", during, err)
+	case errors.As(err, &refusal):
+		f := rigFell("%s: %v", during, err)
+		f.final = true
+		return f
 	}
 	return fell(ctx, guest, during, err)
 }

@@ -190,6 +190,11 @@ func look(ctx context.Context) error {
 // errNoEnd says that a guest ended, or its QEMU, before its job did.
 var errNoEnd = errors.New("the guest ended before its job")
 
+// JobError is what a suite says that could not go on.
+type JobError struct{ Text string }
+
+func (e *JobError) Error() string { return "the job ended: " + e.Text }
+
 // Exec leaves the job in the channel before the guest goes on, so that it finds
 // it at the first look, and copies what it says.
 func (g *restored) Exec(ctx context.Context, argv []string, stdout, _ io.Writer) error {
@@ -204,7 +209,6 @@ func (g *restored) Exec(ctx context.Context, argv []string, stdout, _ io.Writer)
 	gone := make(chan error, 1)
 	go func() { gone <- g.vm.Wait(watch) }()
 	for read := 0; ; {
-		ended, complaint := g.channel.Ended()
 		var over error
 		select {
 		case err := <-gone:
@@ -212,6 +216,7 @@ func (g *restored) Exec(ctx context.Context, argv []string, stdout, _ io.Writer)
 		default:
 		}
 		// All that was said before the end is there by now.
+		ended, complaint := g.channel.Ended()
 		if out := g.channel.Output(read); len(out) > 0 {
 			read += len(out)
 			if _, err := stdout.Write(out); err != nil {
@@ -220,7 +225,7 @@ func (g *restored) Exec(ctx context.Context, argv []string, stdout, _ io.Writer)
 		}
 		switch {
 		case ended && complaint != "":
-			return fmt.Errorf("the job ended: %s", observe.Bounded(complaint))
+			return &JobError{observe.Bounded(complaint)}
 		case ended:
 			return nil
 		case over != nil:

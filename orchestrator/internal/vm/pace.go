@@ -102,10 +102,13 @@ func (v *VM) Up(ctx context.Context) error {
 	return nil
 }
 
+// nmiTime is how long QEMU may take to do as it is told, of its own time.
+const nmiTime = 5 * time.Second
+
 // Interrupt sends the guest an NMI, of which nobody knows why. It is for one that
 // hangs: its kernel, which was told to, says where it is, and dies.
 func (v *VM) Interrupt(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	ctx, cancel := v.Within(ctx, nmiTime)
 	defer cancel()
 	return v.qmp.run(ctx, "inject-nmi", nil, nil)
 }

@@ -204,6 +204,11 @@ func (v *VM) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !v.Incoming {
+		if err := checkImage(v.Kernel); err != nil {
+			return err
+		}
+	}
 	conn, fd, err := v.socket("the monitor")
 	if err != nil {
 		return err

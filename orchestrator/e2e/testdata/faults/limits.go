@@ -12,7 +12,7 @@ const (
 	readyTime = 45 * time.Second // to the agent, with all modules
 	dialTime  = 30 * time.Second // to its answer
 	helloTime = 45 * time.Second // to the suite's first words
-	probeTime = 4 * time.Second  // of each probe, and of what is between two
+	probeTime = 6 * time.Second  // of each probe, and of what is between two
 	// settleTime is how long a guest that fell silent may take to end of itself.
 	settleTime = 3 * time.Second
 	// nmiTime is how long a kernel that was interrupted may take to say where it is.
