@@ -243,7 +243,7 @@ func childOf(pid int, word string) int {
 }
 
 // confined holds a guest's QEMU to what it may have: all of its threads have filters
-// for system calls and can gain no privilege, no socket of it is one of a network, and
+// for system calls, and neither have privileges nor can gain any, no socket of it is one of a network, and
 // no file is the host's but the guest's own.
 func confined(t *testing.T, pid int) {
 	t.Helper()
@@ -256,7 +256,7 @@ func confined(t *testing.T, pid int) {
 		if err != nil {
 			t.Error(err)
 		}
-		for _, want := range []string{"\nSeccomp:\t2\n", "\nNoNewPrivs:\t1\n"} {
+		for _, want := range []string{"\nSeccomp:\t2\n", "\nNoNewPrivs:\t1\n", "\nCapEff:\t0000000000000000\n", "\nCapPrm:\t0000000000000000\n", "\nCapBnd:\t" + bounding(t)} {
 			if !strings.Contains(string(status), want) {
 				t.Errorf("%s lacks %q", task, want)
 			}
@@ -284,6 +284,16 @@ func confined(t *testing.T, pid int) {
 			t.Errorf("QEMU has %s open", to)
 		}
 	}
+}
+
+// bounding begins the capabilities that a program may come to: none where we are root
+// and can say so, and else as many as we may.
+func bounding(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return "0000000000000000"
+	}
+	return ""
 }
 
 // socketsOf are the inodes of a process's sockets.

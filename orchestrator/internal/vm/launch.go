@@ -17,15 +17,16 @@ import (
 // cmd cannot outlive this process: the kernel kills it when its parent ends,
 // however that ends. What the kernel takes for the parent is the thread that
 // forked, so one thread does nothing but start cmd and wait for it. The affinity
-// is that thread's too, and cmd has it from its first instruction on: a thread
-// that QEMU makes early cannot miss it. Its process group is its own, so that a
-// Ctrl-C in the terminal reaches only us, and we end guests in order.
+// is that thread's too, and so is what it may do beyond any user: cmd has them from
+// its first instruction on, and a thread that QEMU makes early cannot miss them. Its
+// process group is its own, so that a Ctrl-C in the terminal reaches only us, and we
+// end guests in order.
 func launch(cmd *exec.Cmd, pin int, done func(error)) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with its affinity
-		if err := errors.Join(pinThread(pin), yieldThread()); err != nil {
+		if err := errors.Join(pinThread(pin), yieldThread(), bareThread()); err != nil {
 			started <- err
 			return
 		}
@@ -59,6 +60,25 @@ func yieldThread() error {
 	}
 	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, politely); err != nil {
 		return fmt.Errorf("be nice: %w", err)
+	}
+	return nil
+}
+
+// bareThread takes from what the calling thread starts all that root may do beyond
+// its files: QEMU needs none of it, and the guest that breaks out of it has none. The
+// thread itself keeps it. Whoever is not root has nothing to take.
+func bareThread() error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("forbid new privileges: %w", err)
+	}
+	for c := range uintptr(unix.CAP_LAST_CAP + 1) {
+		// A capability that this kernel does not know is in no set.
+		if in, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0); err != nil || in == 0 {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && !errors.Is(err, unix.EPERM) {
+			return fmt.Errorf("drop capability %d: %w", c, err)
+		}
 	}
 	return nil
 }

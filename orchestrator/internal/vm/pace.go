@@ -67,7 +67,8 @@ func within(ctx context.Context, limit, most time.Duration, kept func() time.Dur
 const leastLook = 10 * time.Millisecond
 
 // usualStart is how much CPU time QEMU takes until it can be spoken to, on the
-// machine on which limits were found: the least of many starts.
+// machine on which limits were found: 36 ms without a kernel to load, and twice that
+// is nobody's fault.
 const usualStart = 80 * time.Millisecond
 
 // Slowness is how many times slower the host is than the one on which limits were

@@ -3,7 +3,10 @@ package vm
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,5 +63,58 @@ func TestSlowness(t *testing.T) {
 		if got := v.Slowness(); got != want {
 			t.Errorf("after %v it is %v, want %v", took, got, want)
 		}
+	}
+}
+
+// The host counts what a real QEMU takes, and a QEMU that is stopped is late by the
+// host's clock alone.
+func TestRealPace(t *testing.T) {
+	ctx := testQEMU(t)
+	v := start(ctx, t, nil, printing("up\n"), hang)
+	if err := v.Up(ctx); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Duration(v.startTook.Load())
+	t.Logf("QEMU came up in %v of CPU time: the host is %.1f times slower", took, v.Slowness())
+	if _, err := os.Stat("/proc/self/schedstat"); err == nil && took == 0 {
+		t.Error("nothing was counted")
+	}
+	if err := v.WaitOutput(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := v.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	within, cancel := v.Within(ctx, short)
+	defer cancel()
+	var late *LateError
+	if err := v.qmp.run(within, "query-status", nil, nil); !errors.As(err, &late) {
+		t.Errorf("%v, want that it was late", err)
+	}
+	if err := v.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A guest that resets its machine is told from one that was ended.
+func TestRealReset(t *testing.T) {
+	ctx := testQEMU(t)
+	v := start(ctx, t, func(v *VM) { v.Incoming, v.RAM = true, &RAM{Path: filepath.Join(t.TempDir(), "ram"), Private: true} }, hang)
+	if err := v.Up(ctx); err != nil {
+		t.Fatal(err)
+	}
+	v.Stop()
+	if v.Reset() {
+		t.Error("what was stopped says that its guest reset it")
+	}
+	// A guest that resets before anybody spoke with QEMU could not be told: so it
+	// waits until somebody has.
+	slow := []byte{0x66, 0xb9, 0x00, 0x00, 0x00, 0x01, 0x66, 0x49, 0x75, 0xfc} // mov $0x1000000, %ecx; dec %ecx; jnz to the dec
+	v = start(ctx, t, nil, slow, reset)
+	if err := v.Up(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Wait(ctx); err != nil || !v.Reset() {
+		t.Errorf("reset: %v, %v", v.Reset(), err)
 	}
 }
