@@ -106,6 +106,24 @@ func TestRealFaults(t *testing.T) {
 	}
 }
 
+// stopped keeps a guest of the usual machine from running.
+const stopped = `case "$*" in *q35*-kernel*) set -- "$@" -S;; esac` + "\n"
+
+// TestRealDarkMachine has the usual machine print nothing: another is taken, and the
+// cell says so and is as good.
+func TestRealDarkMachine(t *testing.T) {
+	real(t)
+	program := overlaid(t, nil, map[string]string{"orchestrator/internal/sched/limits.go": "faults/limits.go"})
+	c := runProgram(t, program, t.TempDir(), "--qemu", wrapped(t, stopped), "--kernel", "debian:6.1", "--probe", harmless)[0]
+	want := `^while it booted: no first output on q35: not within .* \(the guest printed nothing\), retried on pc$`
+	if len(c.Warnings) != 1 || !regexp.MustCompile(want).MatchString(c.Warnings[0]) {
+		t.Errorf("warnings %q, want %s", c.Warnings, want)
+	}
+	if c.Outcome != results.CellOK || c.Guest.Machine != "pc" || len(c.Rows) == 0 {
+		t.Errorf("on %s the cell is %s: %s, with %d rows", c.Guest.Machine, c.Outcome, c.Reason, len(c.Rows))
+	}
+}
+
 // runProgram runs a ctmatrix and returns its cells.
 func runProgram(t *testing.T, program, out string, args ...string) []results.CellRows {
 	t.Helper()

@@ -107,7 +107,11 @@ func ended(guest Guest, when string, err, end error, splats []splat.Splat) fall 
 	case errors.As(err, &job):
 		return rigFell("the suite gave up %s: %s", when, job.Text)
 	case errors.Is(end, vm.ErrInit), errors.Is(end, vm.ErrNoInitramfs):
-		return rigFell("%s: %v", when, end)
+		f := rigFell("%s: %v", when, end)
+		if s := fatal(splats); s != nil {
+			f.console = excerpt(s)
+		}
+		return f
 	case errors.As(end, &rig):
 		f := rigFell("QEMU ended %s: %v", when, rig)
 		f.chance = true

@@ -109,7 +109,9 @@ func TestRealPin(t *testing.T) {
 			t.Fatalf("this process runs on %v, %v; was allowed %v", now, err, allowed)
 		}
 	}
-	if err := openMachine(t.TempDir()).pinnedTo(1 << 9).Start(ctx); !errors.Is(err, unix.EINVAL) {
+	nowhere := t.TempDir()
+	writeMachine(t, nowhere, hang)
+	if err := openMachine(nowhere).pinnedTo(1 << 9).Start(ctx); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("pinned to a CPU that is not there: %v", err)
 	}
 }
