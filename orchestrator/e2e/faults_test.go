@@ -104,16 +104,16 @@ func TestRealFaults(t *testing.T) {
 	if diff := cmp.Diff(plain.Rows, got); diff != "" || len(got) == 0 {
 		t.Errorf("rows without and with faults beside them (-without +with):\n%s", diff)
 	}
+	darkMachine(t, program)
 }
 
 // stopped keeps a guest of the usual machine from running.
 const stopped = `case "$*" in *q35*-kernel*) set -- "$@" -S;; esac` + "\n"
 
-// TestRealDarkMachine has the usual machine print nothing: another is taken, and the
-// cell says so and is as good.
-func TestRealDarkMachine(t *testing.T) {
-	real(t)
-	program := overlaid(t, nil, map[string]string{"orchestrator/internal/sched/limits.go": "faults/limits.go"})
+// darkMachine has the usual machine print nothing: another is taken, and the cell says
+// so and is as good.
+func darkMachine(t *testing.T, program string) {
+	t.Helper()
 	c := runProgram(t, program, t.TempDir(), "--qemu", wrapped(t, stopped), "--kernel", "debian:6.1", "--probe", harmless)[0]
 	want := `^while it booted: no first output on q35: not within .* \(the guest printed nothing\), retried on pc$`
 	if len(c.Warnings) != 1 || !regexp.MustCompile(want).MatchString(c.Warnings[0]) {

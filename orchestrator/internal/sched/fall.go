@@ -124,7 +124,7 @@ func ended(guest Guest, when string, err, end error, splats []splat.Splat) fall 
 		return f
 	}
 	if said := agentSaid(guest.Tail()); said != "" && !errors.Is(err, observe.ErrTruncated) {
-		return rigFell("the agent ended %s: %s", when, observe.Escape(said))
+		return rigFell("the agent ended %s: %s", when, observe.Bounded(said))
 	}
 	return rigFell("%s: %v", when, err)
 }

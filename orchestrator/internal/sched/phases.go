@@ -35,8 +35,7 @@ func phase(ctx context.Context, v *vm.VM, what string, limit time.Duration, wait
 	err := wait(within)
 	var late *vm.LateError
 	if errors.As(context.Cause(within), &late) && err != nil && ctx.Err() == nil {
-		on := v.Machine
-		return &PhaseError{What: what, On: on, Err: late}
+		return &PhaseError{What: what, On: v.Machine, Err: late}
 	}
 	return err
 }

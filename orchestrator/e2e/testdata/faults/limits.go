@@ -7,7 +7,7 @@ import "time"
 // guest was seen to need: they end hangs, they do not measure. Whatever a guest says
 // or does begins the next phase, so that all of them together end.
 const (
-	firstTime = 5 * time.Second // from QEMU's answer to the first output
+	firstTime = 5 * time.Second  // from QEMU's answer to the first output
 	initTime  = 45 * time.Second // to init, which is the whole of a kernel's boot
 	readyTime = 45 * time.Second // to the agent, with all modules
 	dialTime  = 30 * time.Second // to its answer
