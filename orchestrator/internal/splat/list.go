@@ -24,8 +24,7 @@ type list struct {
 
 type rule struct {
 	line *regexp.Regexp
-	ends End
-	why  string
+	ends End // of what is denied
 }
 
 func mustParse(data []byte) *list {
@@ -36,20 +35,23 @@ func mustParse(data []byte) *list {
 	return l
 }
 
+// document is the file as it is written.
+type document struct {
+	Deny []struct {
+		Line string `yaml:"line"`
+		Ends End    `yaml:"ends"`
+	} `yaml:"deny"`
+	Allow []struct {
+		Line string `yaml:"line"`
+		Why  string `yaml:"why"`
+	} `yaml:"allow"`
+	Dull  []string `yaml:"dull"`
+	Idle  []string `yaml:"idle"`
+	Noise []string `yaml:"noise"`
+}
+
 func parse(data []byte) (*list, error) {
-	var doc struct {
-		Deny []struct {
-			Line string `yaml:"line"`
-			Ends End    `yaml:"ends"`
-		} `yaml:"deny"`
-		Allow []struct {
-			Line string `yaml:"line"`
-			Why  string `yaml:"why"`
-		} `yaml:"allow"`
-		Dull  []string `yaml:"dull"`
-		Idle  []string `yaml:"idle"`
-		Noise []string `yaml:"noise"`
-	}
+	var doc document
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(&doc); err != nil {
@@ -59,27 +61,8 @@ func parse(data []byte) (*list, error) {
 		return nil, fmt.Errorf("deny is empty: no log would ever be found wanting")
 	}
 	l := &list{}
-	for _, d := range doc.Deny {
-		switch d.Ends {
-		case Nobody, Kernel, Image, Memory, Starved:
-		default:
-			return nil, fmt.Errorf("deny %q: ends is %q, not nobody, kernel, image, memory or starved", d.Line, d.Ends)
-		}
-		r, err := regexp.Compile(d.Line)
-		if err != nil {
-			return nil, fmt.Errorf("deny: %w", err)
-		}
-		l.deny = append(l.deny, rule{line: r, ends: d.Ends})
-	}
-	for _, a := range doc.Allow {
-		if a.Why == "" {
-			return nil, fmt.Errorf("allow %q: no why", a.Line)
-		}
-		r, err := regexp.Compile(a.Line)
-		if err != nil {
-			return nil, fmt.Errorf("allow: %w", err)
-		}
-		l.allow = append(l.allow, rule{line: r, why: a.Why})
+	if err := l.rules(doc); err != nil {
+		return nil, err
 	}
 	for _, n := range doc.Noise {
 		r, err := regexp.Compile(n)
@@ -96,4 +79,31 @@ func parse(data []byte) (*list, error) {
 		return nil, fmt.Errorf("idle: %w", err)
 	}
 	return l, nil
+}
+
+// rules takes what the document denies and allows.
+func (l *list) rules(doc document) error {
+	for _, d := range doc.Deny {
+		switch d.Ends {
+		case Nobody, Kernel, Image, Memory, Starved:
+		default:
+			return fmt.Errorf("deny %q: ends is %q, not nobody, kernel, image, memory or starved", d.Line, d.Ends)
+		}
+		r, err := regexp.Compile(d.Line)
+		if err != nil {
+			return fmt.Errorf("deny: %w", err)
+		}
+		l.deny = append(l.deny, rule{line: r, ends: d.Ends})
+	}
+	for _, a := range doc.Allow {
+		if a.Why == "" {
+			return fmt.Errorf("allow %q: no why", a.Line)
+		}
+		r, err := regexp.Compile(a.Line)
+		if err != nil {
+			return fmt.Errorf("allow: %w", err)
+		}
+		l.allow = append(l.allow, rule{line: r})
+	}
+	return nil
 }

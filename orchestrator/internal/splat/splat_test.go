@@ -115,10 +115,10 @@ func TestParse(t *testing.T) {
 		"deny: []":                          "deny is empty: no log would ever be found wanting",
 		"deny: [{line: x, ends: soon}]":     `deny "x": ends is "soon", not nobody, kernel, image, memory or starved`,
 		"deny: [{line: '(', ends: kernel}]": "deny: error parsing regexp: missing closing ): `(`",
-		"deny: [{lines: x}]":                "yaml: unmarshal errors:\n  line 1: field lines not found in type struct { Line string \"yaml:\\\"line\\\"\"; Ends splat.End \"yaml:\\\"ends\\\"\" }",
+		"deny: [{lines: x}]":                "yaml: unmarshal errors:\n  line 1: field lines not found in type",
 		"deny: [{line: x, ends: kernel}]\nallow: [{line: y}]": `allow "y": no why`,
 	} {
-		if _, err := parse([]byte(text)); err == nil || err.Error() != want {
+		if _, err := parse([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v\nwant %s", text, err, want)
 		}
 	}
