@@ -147,6 +147,12 @@ func TestRealFaults(t *testing.T) {
 				silence = short
 			}
 			v := start(ctx, t, nil, test.code...)
+			if test.guest {
+				// What it prints first a busy host may take longer for than it is silent then.
+				if err := v.WaitOutput(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
 			err := v.WaitLine(ctx, "ready", silence)
 			var guest *GuestError
 			var rig *RigError
