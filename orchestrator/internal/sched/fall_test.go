@@ -145,7 +145,7 @@ func TestComplaintsBeforeTheFirstProbe(t *testing.T) {
 func TestOtherMachine(t *testing.T) {
 	late := &vm.LateError{Limit: firstTime, Took: firstTime}
 	silent := script{readyErr: &vm.RigError{Err: fmt.Errorf("%w (%w)", &PhaseError{"no first output", "q35", late}, vm.ErrSilent)}}
-	const first = "while it booted: no first output on q35: not within 15s (the guest printed nothing)"
+	const first = "while it booted: no first output on q35: not within 45s (the guest printed nothing)"
 
 	r := newRig(t, map[string]script{"1": silent})
 	c := r.run(t.Context(), t)[0]
