@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -204,7 +205,8 @@ func (v *VM) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !v.Incoming {
+	// A file that QEMU inherits is not there under its name here.
+	if !v.Incoming && !strings.HasPrefix(v.Kernel, "/proc/self/fd/") {
 		if err := checkImage(v.Kernel); err != nil {
 			return err
 		}
