@@ -19,7 +19,7 @@ const module = "github.com/ctmatrix/ctmatrix/"
 // below names, where it names any.
 var layers = [][]string{
 	{"guest/observe", "guest/internal/nfnl"},
-	{"guest/internal/wire", "guest/internal/modules"},
+	{"guest/internal/first", "guest/internal/wire", "guest/internal/modules"},
 	{"guest/internal/ct"},
 	{"guest/internal/lab"},
 	{"guest/internal/capture"},
@@ -52,6 +52,7 @@ var may = []struct {
 }{
 	{"guest/observe", nil},
 	{"guest/", []string{"guest/"}},
+	{"guest/internal/first", []string{"guest/observe"}},
 	{"images/initramfs", []string{"guest/observe", "images/kernel/unpack"}},
 	{"images/", []string{"images/"}},
 	{"orchestrator/internal/vm", nil},
