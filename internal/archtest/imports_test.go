@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"guest/cmd/ctagent"},
 
 	{"images/kernel/unpack", "images/kernel/apt", "images/kernel/store"},
-	{"images/kernel/deb", "images/kconfig"},
+	{"images/kernel/deb", "images/kernel/vmlinux", "images/kconfig"},
 	{"images/kernel", "images/initramfs"},
 	{"images/kernel/kerneltest", "images/changelog", "images/userland"},
 
@@ -92,6 +92,7 @@ var homes = []struct {
 	{"golang.org/x/crypto/ssh", []string{"guest/internal/agent", "orchestrator/internal/remote", "orchestrator/internal/remote/remotetest"}},
 	{"github.com/ProtonMail/go-crypto", []string{"images/kernel/apt", "images/kernel/kerneltest"}},
 	{"github.com/gofrs/flock", []string{"images/kernel/store", "orchestrator/internal/results"}},
+	{"github.com/pierrec/lz4/v4", []string{"images/kernel/unpack"}},
 	{"github.com/creack/pty", []string{"guest/internal/agent"}},
 	{"github.com/mattn/go-runewidth", []string{"orchestrator/internal/render"}},
 }

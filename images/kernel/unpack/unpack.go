@@ -9,6 +9,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
+	"github.com/pierrec/lz4/v4"
 )
 
 // maxWindow bounds the memory that a stream may ask its decoder for. xz -9 and
@@ -16,7 +17,7 @@ import (
 const maxWindow = 128 << 20
 
 // Reader returns the content of r, whose file is called name: a name that ends
-// in .xz, .zst or .gz says how it is compressed, any other that it is not. The
+// in .xz, .zst, .lz4 or .gz says how it is compressed, any other that it is not. The
 // caller closes it; r is not closed.
 //
 // xz is read by therootcompany/xz: on a Packages file of 65 MB it takes 0.8 s
@@ -36,6 +37,8 @@ func Reader(name string, r io.Reader) (io.ReadCloser, error) {
 		}
 		return z.IOReadCloser(), nil
 	case ".gz":
+	case ".lz4":
+		return io.NopCloser(lz4.NewReader(r)), nil
 		g, err := gzip.NewReader(r)
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", name, err)
@@ -48,7 +51,7 @@ func Reader(name string, r io.Reader) (io.ReadCloser, error) {
 // Plain is name without the ending that Reader acts on.
 func Plain(name string) string {
 	switch ext := path.Ext(name); ext {
-	case ".xz", ".zst", ".gz":
+	case ".xz", ".zst", ".lz4", ".gz":
 		return name[:len(name)-len(ext)]
 	}
 	return name
