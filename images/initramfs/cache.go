@@ -16,7 +16,7 @@ import (
 )
 
 // Version changes when the same agent and modules make another image.
-const Version = "modules-1"
+const Version = "modules-2"
 
 // Cache keeps module layers in a directory, which several processes may share:
 // a layer is written beside its place and renamed into it. Anything there may be

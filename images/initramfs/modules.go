@@ -17,8 +17,8 @@ type ModuleLayer struct {
 
 // Modules makes the layer of the modules called want, and of what these need,
 // from a kernel's modules directory: the one that holds kernel/. Modules may be
-// compressed there; they are not in the layer. What the kernel does not have as
-// a file is noted in the manifest and is no error.
+// compressed there, and signed; neither is so in the layer. What the kernel does
+// not have as a file is noted in the manifest and is no error.
 func Modules(dir, release string, want []string) (*ModuleLayer, error) {
 	want, err := canonicalList(want)
 	if err != nil {
@@ -118,7 +118,7 @@ func (c *closure) add(name string) error {
 	}
 	base := name + ".ko"
 	c.manifest.Files = append(c.manifest.Files, observe.ManifestFile{Name: name, File: base, Deps: deps})
-	c.files = append(c.files, regular(inImage(path.Join(observe.ModuleDir, base)), 0o644, data))
+	c.files = append(c.files, regular(inImage(path.Join(observe.ModuleDir, base)), 0o644, unsigned(data)))
 	return nil
 }
 
