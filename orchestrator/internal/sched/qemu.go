@@ -3,6 +3,7 @@ package sched
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/images/initramfs"
+	"github.com/ctmatrix/ctmatrix/images/kernel/vmlinux"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/remote"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/vm"
@@ -182,7 +184,7 @@ func (q *QEMU) boot(ctx context.Context, image Image, m Machine, pinned bool, de
 		return nil, err
 	}
 	v.Devices = append(v.Devices, devices...)
-	v.Kernel, v.Append, v.Console = image.Kernel, image.Args, image.Console
+	v.Append, v.Console = image.Args, image.Console
 	keys, err := remote.NewKeys()
 	if err != nil {
 		return nil, err
@@ -204,8 +206,7 @@ func (q *QEMU) start(ctx context.Context, g *qemuGuest, image Image) error {
 	if err != nil {
 		return err
 	}
-	layers := append(append([]initramfs.Layer{}, image.Layers...), boot)
-	if err := g.vm.Ramdisk(func(w io.Writer) error { return initramfs.Assemble(w, layers...) }); err != nil {
+	if err := load(g.vm, image, boot); err != nil {
 		return err
 	}
 	if g.conn, err = g.vm.Port(observe.PortName); err != nil {
@@ -231,6 +232,18 @@ func (q *QEMU) pin(v *vm.VM) (release func()) {
 
 // qemuGuest is a guest in QEMU.
 type qemuGuest struct {
+// load gives a machine the kernel of an image, without its wrapping where it can do
+// without, and an initramfs of more layers and its own.
+func load(v *vm.VM, image Image, more ...initramfs.Layer) error {
+	v.Kernel = image.Kernel
+	err := v.Unwrapped(func(w io.Writer) error { return vmlinux.Extract(image.Kernel, w) })
+	if err != nil && !errors.Is(err, vmlinux.ErrWrapped) {
+		return err
+	}
+	layers := slices.Concat(more, image.Layers) // those of the image may be compressed
+	return v.Ramdisk(func(w io.Writer) error { return initramfs.Assemble(w, layers...) })
+}
+
 	vm      *vm.VM
 	keys    *remote.Keys
 	conn    net.Conn

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
-	"github.com/ctmatrix/ctmatrix/images/initramfs"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/vm"
 )
 
@@ -121,14 +120,14 @@ func (g *restored) save(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	v.Kernel, v.Append = g.image.Kernel, g.image.Args
+	v.Append = g.image.Args
 	v.Console = io.MultiWriter(console, g.image.Console)
 	ram, err := v.NewRAM()
 	if err != nil {
 		return err
 	}
 	defer ram.Close() // it is in memory only
-	if err := v.Ramdisk(func(w io.Writer) error { return initramfs.Assemble(w, g.image.Layers...) }); err != nil {
+	if err := load(v, g.image); err != nil {
 		return err
 	}
 	if err := g.start(v); err != nil {

@@ -25,7 +25,7 @@ const (
 )
 
 // savedVersion changes when a guest that was saved before cannot be used.
-const savedVersion = "guest-1"
+const savedVersion = "guest-2"
 
 // guestDir is where saved guests are kept in a cache: a store of their own, whose
 // entries are in its directory "kernels" like those of every store.

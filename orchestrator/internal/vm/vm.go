@@ -172,18 +172,34 @@ func (v *VM) Port(name string) (net.Conn, error) {
 
 // Ramdisk makes what write writes the initramfs. It is kept in memory and never
 // on disk: nothing is left of it, however the program ends. Only before Start.
-func (v *VM) Ramdisk(write func(io.Writer) error) error {
-	fd, err := unix.MemfdCreate("initramfs", unix.MFD_CLOEXEC)
+func (v *VM) Ramdisk(write func(io.Writer) error) (err error) {
+	v.Initrd, err = v.memoryFile("initramfs", write)
+	return err
+}
+
+// Unwrapped makes what write writes the kernel, kept like a Ramdisk. An error of
+// write is returned as it is wrapped, and then the kernel is what it was. Only
+// before Start.
+func (v *VM) Unwrapped(write func(io.Writer) error) error {
+	path, err := v.memoryFile("kernel", write)
+	if err == nil {
+		v.Kernel = path
+	}
+	return err
+}
+
+// memoryFile is the path, to QEMU, of a file in memory.
+func (v *VM) memoryFile(name string, write func(io.Writer) error) (string, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
-		return fmt.Errorf("make room for the initramfs: %w", err)
+		return "", fmt.Errorf("make room for the %s: %w", name, err)
 	}
-	f := os.NewFile(uintptr(fd), "initramfs")
+	f := os.NewFile(uintptr(fd), name)
 	if err := write(f); err != nil {
-		f.Close()
-		return fmt.Errorf("write the initramfs: %w", err)
+		f.Close() // of no use
+		return "", fmt.Errorf("write the %s: %w", name, err)
 	}
-	v.Initrd = fmt.Sprintf("/proc/self/fd/%d", v.inherit(f))
-	return nil
+	return fmt.Sprintf("/proc/self/fd/%d", v.inherit(f)), nil
 }
 
 // errTextLimit bounds what is kept of QEMU's own complaints.
