@@ -2,14 +2,15 @@
 package unpack
 
 import (
+	"bytes"
 	"compress/gzip"
 	"fmt"
 	"io"
 	"path"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
 	"github.com/pierrec/lz4/v4"
+	"github.com/therootcompany/xz"
 )
 
 // maxWindow bounds the memory that a stream may ask its decoder for. xz -9 and
@@ -36,9 +37,9 @@ func Reader(name string, r io.Reader) (io.ReadCloser, error) {
 			return nil, fmt.Errorf("open %s: %w", name, err)
 		}
 		return z.IOReadCloser(), nil
-	case ".gz":
 	case ".lz4":
 		return io.NopCloser(lz4.NewReader(r)), nil
+	case ".gz":
 		g, err := gzip.NewReader(r)
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", name, err)
@@ -46,6 +47,26 @@ func Reader(name string, r io.Reader) (io.ReadCloser, error) {
 		return g, nil
 	}
 	return io.NopCloser(r), nil
+}
+
+// LZ4Magic begins what LZ4 makes.
+const LZ4Magic = "\x02\x21\x4c\x18"
+
+// LZ4 compresses data as the kernel's own decompressor has it: the legacy format,
+// of which several may follow each other and are one stream.
+func LZ4(data []byte) ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 0, len(data)/2))
+	w := lz4.NewWriter(b)
+	if err := w.Apply(lz4.LegacyOption(true), lz4.ConcurrencyOption(-1)); err != nil {
+		return nil, fmt.Errorf("compress: %w", err)
+	}
+	if _, err := w.Write(data); err != nil {
+		return nil, fmt.Errorf("compress: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("compress: %w", err)
+	}
+	return b.Bytes(), nil
 }
 
 // Plain is name without the ending that Reader acts on.

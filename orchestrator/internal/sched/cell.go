@@ -370,13 +370,37 @@ func (s *Scheduler) configure(cell *results.Cell, k *kernel.Kernel) {
 // image builds the layers that all boots of a kernel share.
 func (s *Scheduler) image(cell *results.Cell, k *kernel.Kernel) ([]initramfs.Layer, error) {
 	defer step(cell, "image", time.Now())
-	agent, err := initramfs.Agent(s.Agent)
+	return Layers(initramfs.Cache{Dir: s.ImageDir}, k, s.Agent, s.Modules)
+}
+
+// Layers are those of an image with an agent and modules, compressed where the kernel
+// is known to unpack them.
+func Layers(cache initramfs.Cache, k *kernel.Kernel, bin []byte, modules []string) ([]initramfs.Layer, error) {
+	agent, err := initramfs.Agent(bin)
 	if err != nil {
 		return nil, err
 	}
-	modules, err := initramfs.Cache{Dir: s.ImageDir}.Modules(k.Digest, k.ModulesDir, k.Release, s.Modules)
+	m, err := cache.Modules(k.Digest, k.ModulesDir, k.Release, modules)
 	if err != nil {
 		return nil, err
 	}
-	return []initramfs.Layer{modules.Layer, agent}, nil
+	layers := []initramfs.Layer{m.Layer, agent}
+	if !unpacks(k) {
+		return layers, nil
+	}
+	for i := range layers {
+		if layers[i], err = cache.Packed(layers[i]); err != nil {
+			return nil, err
+		}
+	}
+	return layers, nil
+}
+
+// unpacks says whether a kernel has a configuration, and by it unpacks LZ4.
+func unpacks(k *kernel.Kernel) bool {
+	if k.Config == "" {
+		return false
+	}
+	config, err := kconfig.Read(k.Config)
+	return err == nil && config["CONFIG_RD_LZ4"] == "y"
 }
