@@ -103,7 +103,11 @@ func (g *restored) start(v *vm.VM) error {
 		return err
 	}
 	g.vm = v
-	g.q.verbose(v.String())
+	came := "boot"
+	if v.Incoming {
+		came = "restore"
+	}
+	g.q.tell(came, v)
 	return nil
 }
 

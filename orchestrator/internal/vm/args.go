@@ -139,6 +139,9 @@ func (v *VM) memory() string {
 }
 
 func (v *VM) append() string {
+	if v.Bare {
+		return strings.Join(v.Append, " ")
+	}
 	var words []string
 	for _, a := range BaseArgs {
 		words = append(words, a.Arg)

@@ -52,6 +52,7 @@ type VM struct {
 	Kernel       string // path of its image
 	Initrd       string
 	Append       []string // kernel arguments beyond BaseArgs
+	Bare         bool     // the kernel is given no arguments but Append
 	Devices      []Device
 	Pin          int       // host CPU that QEMU runs on, or AnyCPU
 	RAM          *RAM      // nil keeps the guest's memory in QEMU
@@ -66,6 +67,7 @@ type VM struct {
 	errText bytes.Buffer
 	monitor *monitor
 	qmp     *qmp
+	meter   *meter
 	gone    chan struct{} // closed when the process is
 	err     error         // how QEMU ended, once gone is closed
 	files   []*os.File
@@ -83,7 +85,7 @@ const (
 func (v *VM) withDefaults() *VM {
 	d := &VM{
 		QEMU: v.QEMU, Machine: v.Machine, Accel: v.Accel, Clock: v.Clock, CPUs: v.CPUs, MemoryMB: v.MemoryMB,
-		Kernel: v.Kernel, Initrd: v.Initrd, Append: v.Append, Devices: v.Devices,
+		Kernel: v.Kernel, Initrd: v.Initrd, Append: v.Append, Bare: v.Bare, Devices: v.Devices,
 		RAM: v.RAM, Incoming: v.Incoming, Seed: v.Seed,
 	}
 	orDefault(&d.QEMU, DefaultQEMU)
@@ -232,7 +234,7 @@ func (v *VM) Start(ctx context.Context) error {
 	orDefault(&limit, DefaultConsoleLimit)
 	drained := make(chan error, 1)
 	go func() { drained <- drain(console, v.screen, v.Console, limit); console.Close() }()
-	err = launch(v.cmd, v.Pin, func(err error) { v.err = err; close(v.gone) })
+	err = launch(v.cmd, v.Pin, func(err error) { v.err, v.meter.ended = err, time.Now(); close(v.gone) })
 	if err != nil {
 		out.Close() // which ends the reader of the console
 		<-drained
@@ -250,9 +252,9 @@ func (v *VM) prepare(path string, conn net.Conn, fd int, out *os.File) {
 	v.monitor, v.qmp = &monitor{fd}, newQMP(conn)
 	v.screen = NewScreen()
 	v.screen.state = v.state
-	v.screen.kept = func() time.Duration { return keptWaiting(v.cmd.Process.Pid) }
+	v.screen.kept = func() time.Duration { _, waited := scheduled(v.cmd.Process.Pid); return waited }
 	v.stderr = limited{w: &v.errText, left: errTextLimit}
-	v.gone = make(chan struct{})
+	v.gone, v.meter = make(chan struct{}), &meter{began: time.Now()}
 	v.cmd = exec.Command(path, v.Args()...)
 	v.cmd.Stdout, v.cmd.Stderr = out, &v.stderr
 	v.cmd.ExtraFiles = v.files
