@@ -36,7 +36,8 @@ var layers = [][]string{
 		"orchestrator/internal/agentbin", "orchestrator/internal/results", "orchestrator/internal/pcapng", "orchestrator/internal/dissect"},
 	{"orchestrator/internal/remote/remotetest", "orchestrator/internal/notes", "orchestrator/internal/packets"},
 	{"orchestrator/internal/table", "orchestrator/internal/sched"},
-	{"orchestrator/internal/bisect", "orchestrator/internal/baseline", "orchestrator/internal/beside", "orchestrator/internal/shell"},
+	{"orchestrator/internal/bisect", "orchestrator/internal/baseline", "orchestrator/internal/beside", "orchestrator/internal/shell",
+		"orchestrator/internal/bench"},
 	{"orchestrator/internal/render"},
 	{"orchestrator/internal/cli"},
 	{"orchestrator/cmd/ctmatrix"},
@@ -51,8 +52,8 @@ var may = []struct {
 	imports []string
 }{
 	{"guest/observe", nil},
-	{"guest/", []string{"guest/"}},
 	{"guest/internal/first", []string{"guest/observe"}},
+	{"guest/", []string{"guest/"}},
 	{"images/initramfs", []string{"guest/observe", "images/kernel/unpack"}},
 	{"images/", []string{"images/"}},
 	{"orchestrator/internal/vm", nil},
@@ -91,8 +92,8 @@ var homes = []struct {
 	{"github.com/google/nftables", []string{"guest/internal/lab"}},
 	{"golang.org/x/crypto/ssh", []string{"guest/internal/agent", "orchestrator/internal/remote", "orchestrator/internal/remote/remotetest"}},
 	{"github.com/ProtonMail/go-crypto", []string{"images/kernel/apt", "images/kernel/kerneltest"}},
-	{"github.com/gofrs/flock", []string{"images/kernel/store", "orchestrator/internal/results"}},
 	{"github.com/pierrec/lz4/v4", []string{"images/kernel/unpack"}},
+	{"github.com/gofrs/flock", []string{"images/kernel/store", "orchestrator/internal/results"}},
 	{"github.com/creack/pty", []string{"guest/internal/agent"}},
 	{"github.com/mattn/go-runewidth", []string{"orchestrator/internal/render"}},
 }

@@ -114,7 +114,7 @@ run failed, 64 the command was called wrongly.`,
 	f.StringVar(&a.qemu, "qemu", "qemu-system-x86_64", "QEMU to run: a name to look up in PATH, or a path")
 	root.AddCommand(
 		a.runCommand(), a.diffCommand(), a.blessCommand(), a.timelineCommand(), a.bisectCommand(), a.stabilityCommand(),
-		a.reportCommand(), a.shellCommand(), a.probesCommand(), a.kernelsCommand(), a.doctorCommand(), a.versionCommand(), a.manCommand(),
+		a.reportCommand(), a.shellCommand(), a.benchCommand(), a.probesCommand(), a.kernelsCommand(), a.doctorCommand(), a.versionCommand(), a.manCommand(),
 	)
 	root.AddCommand(a.topics()...)
 	a.completions(root)
