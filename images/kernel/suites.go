@@ -75,11 +75,18 @@ func (s *debian) loadSuite(ctx context.Context, name, base, arch string) (*suite
 	}
 	state, packages, err := s.askSuite(ctx, d, known, arch)
 	if err != nil {
+		if known && d.state.Missing && ctx.Err() == nil && !errors.Is(err, apt.ErrSignature) {
+			s.warn("suite %s: %v; passed over", name, err)
+			return d, nil
+		}
 		if known && ctx.Err() == nil && !errors.Is(err, apt.ErrSignature) {
 			s.warn("suite %s: %v; using the index of %s", name, err, d.state.Asked.Local().Format(time.DateTime))
 			return d, nil
 		}
-		return nil, fmt.Errorf("suite %s: %w", name, err)
+		if errors.Is(err, apt.ErrSignature) || ctx.Err() != nil {
+			return nil, fmt.Errorf("suite %s: %w", name, err)
+		}
+		return nil, fmt.Errorf("suite %s: %w; no index of it is kept: name another mirror with --mirror, or try again", name, err)
 	}
 	d.state, d.packages = state, packages
 	data, err := json.Marshal(state)
@@ -94,7 +101,8 @@ func suiteID(parts ...string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// recall fills d from what is kept, and reports whether all of it was there.
+// recall fills d from what is kept, and reports whether all of it was there. An
+// index that is not there any more leaves no more than when it was signed.
 func (s *debian) recall(d *suiteData, id string) bool {
 	var state suiteState
 	if json.Unmarshal(s.store.Doc("suites", id), &state) != nil {
@@ -102,11 +110,15 @@ func (s *debian) recall(d *suiteData, id string) bool {
 	}
 	packages, ok := s.keptIndex(state.Index)
 	if !ok {
+		d.state.Date = state.Date
 		return false
 	}
 	d.state, d.packages = state, packages
 	return true
 }
+
+// day is a time for the user, who compares it with a calendar and a clock.
+func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
 func (s *debian) keptIndex(name string) ([]apt.Package, bool) {
 	if name == "" {
@@ -130,7 +142,10 @@ func (s *debian) askSuite(ctx context.Context, d *suiteData, known bool, arch st
 	dist := "dists/" + d.name + "/"
 	resp, data, err := s.fetch.small(ctx, join(d.base, dist+"InRelease"), header, maxInRelease)
 	if errors.Is(err, errNotFound) {
-		return suiteState{Asked: s.now(), Missing: true}, nil, nil
+		if !d.state.Date.IsZero() && !d.state.Missing {
+			s.warn("suite %s: the mirror had it, signed on %s, and has it no more; passed over", d.name, day(d.state.Date))
+		}
+		return suiteState{Asked: s.now(), Missing: true, Date: d.state.Date}, nil, nil
 	}
 	if err != nil {
 		return suiteState{}, nil, err
@@ -143,6 +158,11 @@ func (s *debian) askSuite(ctx context.Context, d *suiteData, known bool, arch st
 	rel, err := s.verify(d.name, data)
 	if err != nil {
 		return suiteState{}, nil, err
+	}
+	if rel.Date.Before(d.state.Date) {
+		// Signed all the same: a mirror that lags, or somebody who would have us
+		// test what has been replaced since.
+		return suiteState{}, nil, fmt.Errorf("the mirror serves the index signed on %s, and served that of %s before", day(rel.Date), day(d.state.Date))
 	}
 	state := suiteState{
 		Asked: s.now(), Suite: rel.Suite, Codename: rel.Codename, Date: rel.Date, ValidUntil: rel.ValidUntil,

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/render"
 )
@@ -66,7 +67,8 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.As(err, &exit{}) {
 		for _, line := range strings.Split(strings.TrimSpace(err.Error()), "\n") {
-			fmt.Fprintf(stderr, "ctmatrix: %s\n", line)
+			// What it says may be a mirror's words, or a guest's.
+			fmt.Fprintf(stderr, "ctmatrix: %s\n", observe.Escape(line))
 		}
 	}
 	return exitStatus(err)
