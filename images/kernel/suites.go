@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ctmatrix/ctmatrix/images/kernel/apt"
+	"github.com/ctmatrix/ctmatrix/images/kernel/store"
 	"github.com/ctmatrix/ctmatrix/images/kernel/unpack"
 )
 
@@ -89,11 +90,22 @@ func (s *debian) loadSuite(ctx context.Context, name, base, arch string) (*suite
 		return nil, fmt.Errorf("suite %s: %w; no index of it is kept: name another mirror with --mirror, or try again", name, err)
 	}
 	d.state, d.packages = state, packages
-	data, err := json.Marshal(state)
+	return d, s.keep("suites", id, state)
+}
+
+// keep keeps what the mirror said. Where nothing can be kept, it is asked again
+// the next time: kernels that are in the store can be used all the same.
+func (s *debian) keep(kind, name string, what any) error {
+	data, err := json.Marshal(what)
 	if err != nil {
-		return nil, fmt.Errorf("suite %s: %w", name, err)
+		return fmt.Errorf("keep %s: %w", kind, err)
 	}
-	return d, s.store.PutDoc("suites", id, data)
+	err = s.store.PutDoc(kind, name, data)
+	if errors.Is(err, store.ErrUnwritable) {
+		s.unkept.Do(func() { s.warn("the mirror's indexes are not kept: %v", err) })
+		return nil
+	}
+	return err
 }
 
 func suiteID(parts ...string) string {
@@ -180,11 +192,7 @@ func (s *debian) askSuite(ctx context.Context, d *suiteData, known bool, arch st
 	if err != nil {
 		return suiteState{}, nil, err
 	}
-	kept, err := json.Marshal(packages)
-	if err != nil {
-		return suiteState{}, nil, err
-	}
-	return state, packages, s.store.PutDoc("packages", state.Index, kept)
+	return state, packages, s.keep("packages", state.Index, packages)
 }
 
 // verify checks a release file's signature and that it is of the suite that was

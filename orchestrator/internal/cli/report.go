@@ -212,7 +212,11 @@ func (a *app) writeReport(f reportFormat, s told, output string) error {
 		_, err := a.stdout.Write(buf.Bytes())
 		return err
 	}
-	if err := os.WriteFile(output, buf.Bytes(), 0o666); err != nil {
+	write := results.Replace
+	if info, err := os.Stat(output); err == nil && !info.Mode().IsRegular() {
+		write = func(path string, data []byte) error { return os.WriteFile(path, data, 0o666) } // a pipe
+	}
+	if err := write(output, buf.Bytes()); err != nil {
 		return fmt.Errorf("write report: %w: name another file with --output", err)
 	}
 	return nil
