@@ -5,7 +5,7 @@
 //	keys/KEY          which entry a key stands for
 //	docs/KIND/NAME    small files that can be made again
 //	locks/KEY         one lock for everyone who would fill the same key
-//	tmp/              entries that are being made
+//	tmp/              entries that are being made, each locked by its maker
 package store
 
 import (
@@ -171,7 +171,7 @@ func (s *Store) Fill(ctx context.Context, key string, fill func(ctx context.Cont
 }
 
 func (s *Store) fill(ctx context.Context, key string, fill func(context.Context, string) (Filled, error)) (_ *Entry, err error) {
-	tmp, err := os.MkdirTemp(filepath.Join(s.dir, "tmp"), "fill-")
+	tmp, held, err := s.workplace()
 	if err != nil {
 		return nil, s.unwritable(err)
 	}
@@ -179,6 +179,7 @@ func (s *Store) fill(ctx context.Context, key string, fill func(context.Context,
 		if rerr := os.RemoveAll(tmp); err == nil && rerr != nil {
 			err = fmt.Errorf("remove %s: %w", tmp, rerr)
 		}
+		held.Close() // only a lock
 	}()
 	dir := filepath.Join(tmp, "entry")
 	if err := os.Mkdir(dir, 0o755); err != nil {
