@@ -22,7 +22,12 @@ const Version = "modules-2"
 // Cache keeps layers in a directory, which several processes may share:
 // a layer is written beside its place and renamed into it. Anything there may be
 // deleted at any time.
-type Cache struct{ Dir string }
+type Cache struct {
+	Dir string
+	// Check is asked whether a kernel's modules are what they should be before a
+	// layer is made of them. It may be nil.
+	Check func() error
+}
 
 // cached is the first line of a kept layer; the layer follows it.
 type cached struct {
@@ -43,6 +48,11 @@ func (c Cache) Modules(digest, dir, release string, want []string) (*ModuleLayer
 	l, err := read(path)
 	if l != nil || err != nil {
 		return l, err
+	}
+	if c.Check != nil {
+		if err := c.Check(); err != nil {
+			return nil, err
+		}
 	}
 	if l, err = Modules(dir, release, want); err != nil {
 		return nil, err

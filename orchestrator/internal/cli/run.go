@@ -244,7 +244,7 @@ func (a *app) scheduler(ctx context.Context, c *matrix.Config, catalog *kernel.C
 		Kernels: catalog, Booter: booter, Jobs: jobs, Agent: agent,
 		Modules: all.Modules, Selected: names,
 		ImageDir: imageDir(cache), Cells: sched.OpenCells(cache), History: sched.OpenHistory(cache),
-		Stored: stored, Warn: a.warn,
+		Stored: stored, Whole: catalog.Whole, Warn: a.warn,
 	}, listing, nil
 }
 

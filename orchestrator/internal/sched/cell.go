@@ -107,7 +107,7 @@ func (s *Scheduler) boot(ctx context.Context, i int, c *collector, t task, k *ke
 	began, probes := time.Now(), len(c.notEnded(c.selected))
 	s.outlook.begin(i, began)
 	s.Progress.State(i, *c.cell, "boots")
-	layers, err := s.image(c.cell, k)
+	layers, err := s.image(ctx, c.cell, k)
 	if err != nil {
 		return failed(ctx, err)
 	}
@@ -368,9 +368,13 @@ func (s *Scheduler) configure(cell *results.Cell, k *kernel.Kernel) {
 }
 
 // image builds the layers that all boots of a kernel share.
-func (s *Scheduler) image(cell *results.Cell, k *kernel.Kernel) ([]initramfs.Layer, error) {
+func (s *Scheduler) image(ctx context.Context, cell *results.Cell, k *kernel.Kernel) ([]initramfs.Layer, error) {
 	defer step(cell, "image", time.Now())
-	return Layers(initramfs.Cache{Dir: s.ImageDir}, k, s.Agent, s.Modules)
+	cache := initramfs.Cache{Dir: s.ImageDir}
+	if s.Whole != nil {
+		cache.Check = func() error { return s.Whole(ctx, k) }
+	}
+	return Layers(cache, k, s.Agent, s.Modules)
 }
 
 // Layers are those of an image with an agent and modules, compressed where the kernel
