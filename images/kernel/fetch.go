@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/images/kernel/apt"
 )
 
@@ -198,7 +197,8 @@ func statusError(resp *http.Response) error {
 	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone {
 		return fmt.Errorf("%s: %w", resp.Request.URL.Host, errNotFound)
 	}
-	return fmt.Errorf("%s: the mirror answers %s", resp.Request.URL.Host, observe.Bounded(resp.Status))
+	// In our words: what the mirror says beside the number may be anything.
+	return fmt.Errorf("%s: the mirror answers %s", resp.Request.URL.Host, strings.TrimSpace(fmt.Sprint(resp.StatusCode, " ", http.StatusText(resp.StatusCode))))
 }
 
 // join appends a path to a base URL.

@@ -201,6 +201,9 @@ func (s *Scheduler) task(ctx context.Context, i int, t task) error {
 	}
 	cell := Planned(t.Cell)
 	err := s.run(ctx, i, &cell, t)
+	if err != nil { // however it fared: nobody can read it
+		cell.Outcome, cell.Reason = results.CellFailed, err.Error()
+	}
 	s.outlook.end(i, time.Now())
 	s.Progress.State(i, cell, string(cell.Outcome))
 	return err
