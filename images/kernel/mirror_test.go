@@ -1,7 +1,10 @@
 package kernel_test
 
 import (
+	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -157,5 +160,38 @@ func TestEndlessIsBounded(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; err == nil || n > 128<<20 {
 		t.Errorf("%v, %d bytes were allocated", err, n)
+	}
+}
+
+// A bit that flips in what is kept of an index is not held against the mirror: it
+// is asked again.
+func TestKeptIndexChanges(t *testing.T) {
+	f := small(t)
+	want := f.resolve("debian:6.1")
+	files, err := filepath.Glob(filepath.Join(f.opt.CacheDir, "docs", "*", "*"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(data); i += 1 + len(data)/12 {
+			changed := bytes.Clone(data)
+			changed[i] ^= 1
+			if err := os.WriteFile(name, changed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := f.resolve("debian:6.1"); got[0].Version != want[0].Version {
+				t.Fatalf("%s, byte %d: %+v", name, i, got)
+			}
+			if k := f.mustGet("debian:6.1"); k.Version != want[0].Version {
+				t.Fatalf("%s, byte %d: fetched %+v", name, i, k)
+			}
+		}
+	}
+	if w := f.warned(); len(w) != 0 {
+		t.Errorf("warnings %q", w)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"github.com/ctmatrix/ctmatrix/images/kernel/apt"
-	"github.com/ctmatrix/ctmatrix/images/kernel/store"
 	"github.com/ctmatrix/ctmatrix/images/kernel/unpack"
 )
 
@@ -24,7 +22,6 @@ const (
 	maxInRelease = 8 << 20
 	maxPackages  = 256 << 20 // compressed
 	maxPlain     = 1 << 30   // a Packages file, unpacked
-	indexVersion = "v1-"     // of what is kept of an index
 )
 
 var kernelPackage = regexp.MustCompile(`^linux-(image|binary|modules|base)-`)
@@ -93,21 +90,6 @@ func (s *debian) loadSuite(ctx context.Context, name, base, arch string) (*suite
 	return d, s.keep("suites", id, state)
 }
 
-// keep keeps what the mirror said. Where nothing can be kept, it is asked again
-// the next time: kernels that are in the store can be used all the same.
-func (s *debian) keep(kind, name string, what any) error {
-	data, err := json.Marshal(what)
-	if err != nil {
-		return fmt.Errorf("keep %s: %w", kind, err)
-	}
-	err = s.store.PutDoc(kind, name, data)
-	if errors.Is(err, store.ErrUnwritable) {
-		s.unkept.Do(func() { s.warn("the mirror's indexes are not kept: %v", err) })
-		return nil
-	}
-	return err
-}
-
 func suiteID(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	return hex.EncodeToString(sum[:16])
@@ -117,7 +99,7 @@ func suiteID(parts ...string) string {
 // index that is not there any more leaves no more than when it was signed.
 func (s *debian) recall(d *suiteData, id string) bool {
 	var state suiteState
-	if json.Unmarshal(s.store.Doc("suites", id), &state) != nil {
+	if !s.kept("suites", id, &state) {
 		return false
 	}
 	packages, ok := s.keptIndex(state.Index)
@@ -129,18 +111,13 @@ func (s *debian) recall(d *suiteData, id string) bool {
 	return true
 }
 
-// day is a time for the user, who compares it with a calendar and a clock.
-func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
-
 func (s *debian) keptIndex(name string) ([]apt.Package, bool) {
 	if name == "" {
 		return nil, true
 	}
 	var packages []apt.Package
-	if json.Unmarshal(s.store.Doc("packages", name), &packages) != nil {
-		return nil, false
-	}
-	return packages, true
+	ok := s.kept("packages", name, &packages)
+	return packages, ok
 }
 
 // askSuite asks the mirror for the suite's release file and, where it names an
@@ -171,10 +148,8 @@ func (s *debian) askSuite(ctx context.Context, d *suiteData, known bool, arch st
 	if err != nil {
 		return suiteState{}, nil, err
 	}
-	if rel.Date.Before(d.state.Date) {
-		// Signed all the same: a mirror that lags, or somebody who would have us
-		// test what has been replaced since.
-		return suiteState{}, nil, fmt.Errorf("the mirror serves the index signed on %s, and served that of %s before", day(rel.Date), day(d.state.Date))
+	if err := notOlder(rel, d.state.Date); err != nil {
+		return suiteState{}, nil, err
 	}
 	state := suiteState{
 		Asked: s.now(), Suite: rel.Suite, Codename: rel.Codename, Date: rel.Date, ValidUntil: rel.ValidUntil,
@@ -184,7 +159,7 @@ func (s *debian) askSuite(ctx context.Context, d *suiteData, known bool, arch st
 	if !ok {
 		return state, nil, nil
 	}
-	state.Index = indexVersion + hash.SHA256
+	state.Index = hash.SHA256
 	if packages, ok := s.keptIndex(state.Index); ok {
 		return state, packages, nil
 	}
