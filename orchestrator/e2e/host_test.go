@@ -264,3 +264,29 @@ mount -o remount,size=8m "$out" && "$1" run --resume --out "$out"; echo "then $?
 		}
 	}
 }
+
+// TestRealReadOnlyStore has a store that may only be read. A guest that is saved
+// in it cannot be restored, which is told with what to do, and that is done.
+func TestRealReadOnlyStore(t *testing.T) {
+	real(t)
+	args := append([]string{"run", "--no-cache", "--out", t.TempDir()}, loose...)
+	if got := begin(t, nil, args...).status(); got != cli.ExitSame {
+		t.Fatalf("exit status %d with a store that may be written", got)
+	}
+	script := `cache=${CTMATRIX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ctmatrix}
+mount --bind "$cache" "$cache" && mount -o remount,ro,bind "$cache" || exit 99
+"$@"; echo "exit status $?"
+"$@" --cold; echo "then $?"`
+	p := begin(t, []string{"unshare", "-rm", "sh", "-c", script, "sh"}, args...)
+	if got := p.status(); got != 0 {
+		t.Errorf("exit status %d", got)
+	}
+	for _, want := range []string{
+		"read-only file system, which QEMU wants to write: set CTMATRIX_CACHE to a directory that can be written, or boot every guest with --cold\n",
+		"exit status 2\n", " ok\n", "then 0\n",
+	} {
+		if !strings.Contains(p.printed.String(), want) {
+			t.Errorf("%q is not said", want)
+		}
+	}
+}

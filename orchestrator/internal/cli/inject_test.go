@@ -210,3 +210,29 @@ func isJSON(t *testing.T, text []byte) {
 		t.Error("not JSON")
 	}
 }
+
+// What is told while a run goes on is no different.
+func TestProgressIsNotInjected(t *testing.T) {
+	var out bytes.Buffer
+	b := (&app{stderr: &out}).bars()
+	c := results.Cell{Steps: []results.Step{{Name: "boot"}}}
+	poisoned(reflect.ValueOf(&c), "")
+	c.Steps[0].Name = "boot"
+	for _, state := range []string{"waits", "fetches", "fetched", "boots", "runs", "ends", "crashed"} {
+		b.State(0, c, state)
+	}
+	b.Ended(0, c, results.Probe{Name: poison, Reason: poison})
+	task := b.Start(poison, 1)
+	task.Add(1)
+	task.Done(nil)
+	b.line(poison)
+	b.Close()
+	if text := out.String(); strings.Count(text, "\n") < 2 {
+		t.Errorf("little is told: %q", text)
+	} else {
+		unprintable(t, text)
+	}
+	if regexp.MustCompile(`(?m)^ctmatrix: owned`).MatchString(out.String()) {
+		t.Errorf("a line is forged: %s", &out)
+	}
+}

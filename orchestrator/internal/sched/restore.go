@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/images/kernel/store"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/vm"
 )
 
@@ -69,10 +70,23 @@ func (g *restored) Ready(ctx context.Context) error {
 	}
 	v.Console, v.Incoming = g.image.Console, true
 	v.RAM = &vm.RAM{Path: filepath.Join(dir, savedRAM), Private: true}
+	if err := writable(v.RAM.Path); err != nil {
+		return err
+	}
 	if err := g.start(v); err != nil {
 		return err
 	}
 	return v.Up(ctx)
+}
+
+// writable says in plain words why QEMU will not open a guest's memory: it opens
+// it for writing, though it only ever changes a copy.
+func writable(ram string) error {
+	f, err := os.OpenFile(ram, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("restore a guest: %w, which QEMU wants to write: set %s to a directory that can be written, or boot every guest with --cold", err, store.EnvDir)
+	}
+	return f.Close()
 }
 
 // tellBoot copies what the guest printed before it was saved to its console.
