@@ -32,7 +32,7 @@ const treeVersion = "tree-1"
 const (
 	maxModule = 256 << 20 // one module, unpacked
 	maxImage  = 1 << 30
-	maxTree   = 4 << 30 // all files, unpacked; what is kept of Debian's kernels takes some 50 MiB
+	maxTree   = 4 << 30 // all files, unpacked; what is kept of Debian's kernels takes less than 100 MiB
 )
 
 // Names in a store entry.

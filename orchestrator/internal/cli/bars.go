@@ -72,7 +72,8 @@ func unattended(env func(string) string) bool {
 // mute reports whether standard error is the events' alone.
 func (b *bars) mute() bool { return b.events != nil && b.events.alone }
 
-// line writes a line, with nothing in it that a terminal acts on, above the bars where there are any.
+// line writes a line, above the bars where there are any, with nothing in it that
+// a terminal acts on.
 func (b *bars) line(text string) {
 	b.events.message(text)
 	if !b.mute() {

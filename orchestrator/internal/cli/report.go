@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -211,6 +212,9 @@ func (a *app) writeReport(f reportFormat, s told, output string) error {
 	if output == "" {
 		_, err := a.stdout.Write(buf.Bytes())
 		return err
+	}
+	if real, err := filepath.EvalSymlinks(output); err == nil {
+		output = real // a link stays one
 	}
 	write := results.Replace
 	if info, err := os.Stat(output); err == nil && !info.Mode().IsRegular() {
