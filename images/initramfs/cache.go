@@ -27,6 +27,8 @@ type Cache struct {
 	// Check is asked whether a kernel's modules are what they should be before a
 	// layer is made of them. It may be nil.
 	Check func() error
+	// Signed keeps the signatures of modules, for kernels that take no others.
+	Signed bool
 }
 
 // cached is the first line of a kept layer; the layer follows it.
@@ -43,7 +45,11 @@ func (c Cache) Modules(digest, dir, release string, want []string) (*ModuleLayer
 	if err != nil {
 		return nil, err
 	}
-	key := sha256.Sum256([]byte(strings.Join(append([]string{Version, digest, release}, want...), "\x00")))
+	version := Version
+	if c.Signed {
+		version += " signed"
+	}
+	key := sha256.Sum256([]byte(strings.Join(append([]string{version, digest, release}, want...), "\x00")))
 	path := filepath.Join(c.Dir, hex.EncodeToString(key[:])+".layer")
 	l, err := read(path)
 	if l != nil || err != nil {
@@ -54,7 +60,7 @@ func (c Cache) Modules(digest, dir, release string, want []string) (*ModuleLayer
 			return nil, err
 		}
 	}
-	if l, err = Modules(dir, release, want); err != nil {
+	if l, err = Modules(dir, release, want, c.Signed); err != nil {
 		return nil, err
 	}
 	if err := c.keep(path, l); err != nil {

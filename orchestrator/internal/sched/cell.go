@@ -384,12 +384,13 @@ func Layers(cache initramfs.Cache, k *kernel.Kernel, bin []byte, modules []strin
 	if err != nil {
 		return nil, err
 	}
+	cache.Signed = SignedOnly(k)
 	m, err := cache.Modules(k.Digest, k.ModulesDir, k.Release, modules)
 	if err != nil {
 		return nil, err
 	}
 	layers := []initramfs.Layer{m.Layer, agent}
-	if !unpacks(k) {
+	if configOf(k)["CONFIG_RD_LZ4"] != "y" {
 		return layers, nil
 	}
 	for i := range layers {
@@ -400,11 +401,17 @@ func Layers(cache initramfs.Cache, k *kernel.Kernel, bin []byte, modules []strin
 	return layers, nil
 }
 
-// unpacks says whether a kernel has a configuration, and by it unpacks LZ4.
-func unpacks(k *kernel.Kernel) bool {
+// SignedOnly reports whether a kernel may refuse modules without a signature.
+func SignedOnly(k *kernel.Kernel) bool { return configOf(k).SignedOnly() }
+
+// configOf is a kernel's configuration, and nil where it is not known.
+func configOf(k *kernel.Kernel) kconfig.Config {
 	if k.Config == "" {
-		return false
+		return nil
 	}
 	config, err := kconfig.Read(k.Config)
-	return err == nil && config["CONFIG_RD_LZ4"] == "y"
+	if err != nil {
+		return nil // which is told where options are
+	}
+	return config
 }
