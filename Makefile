@@ -1,16 +1,20 @@
-# ctmatrix: `make run` runs the shipped matrix, `make test` runs every test.
-# Both install what they need.
+# ctmatrix: `make run` runs the shipped matrix, `make test` runs every test, `make
+# bench` measures how fast it is. They install what they need.
 
 ARCH    := $(shell go env GOARCH)
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 AGENT   := orchestrator/internal/agentbin/bin/ctagent-$(ARCH)
 LDFLAGS := -s -w -X github.com/ctmatrix/ctmatrix/orchestrator/internal/cli.Version=$(VERSION)
 
-.PHONY: run test build agent tools checkers unit real fuzz clean
+.PHONY: run bench test build agent tools checkers unit real fuzz clean
 
 # 1 says that kernels differ, which is what a run is for.
 run: tools build
 	@bin/ctmatrix run $(ARGS) || { status=$$?; [ $$status -eq 1 ] && echo "(exit status 1: behaviour differs between kernels)" || exit $$status; }
+
+# How fast it is, against a bare boot; ARGS="--kernel debian:6.1 --probe loose" for less.
+bench: tools build
+	@bin/ctmatrix bench $(ARGS)
 
 build: agent
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ctmatrix ./orchestrator/cmd/ctmatrix

@@ -183,7 +183,7 @@ func TestRealBoot(t *testing.T) {
 		t.Run(k[0], func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
-			mods, err := Modules(k[2], k[3], listing.Modules)
+			mods, err := Modules(k[2], k[3], listing.Modules, false)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,7 +7,7 @@
 // modules' layer depends on the kernel and is worth keeping (see Cache), and
 // the boot's layer is made anew every time:
 //
-//	mods, err := initramfs.Modules(k.ModulesDir, k.Release, listing.Modules)
+//	mods, err := initramfs.Modules(k.ModulesDir, k.Release, listing.Modules, false)
 //	...
 //	boot, err := initramfs.Boot(observe.Boot{HostKey: …, ClientKey: …})
 //	...

@@ -1,16 +1,21 @@
 package initramfs
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/images/kernel/unpack"
 )
 
-// Layer is a complete archive, of a size that lets another follow it.
+// Layer is a complete archive, of a size that lets another follow it; or one that is
+// compressed, which only others such may follow. See Cache.Packed.
 type Layer []byte
+
+func (l Layer) packed() bool { return bytes.HasPrefix(l, []byte(unpack.LZ4Magic)) }
 
 // WriteTo writes the layer's bytes.
 func (l Layer) WriteTo(w io.Writer) (int64, error) {
@@ -50,9 +55,15 @@ func Boot(b observe.Boot) (Layer, error) {
 // Assemble writes the image made of layers. Where a file is in several, the
 // last one counts.
 func Assemble(w io.Writer, layers ...Layer) error {
+	packed := false
 	for i, l := range layers {
-		if len(l)%4 != 0 {
+		switch packs := l.packed(); {
+		case packed && !packs:
+			return fmt.Errorf("assemble image: layer %d follows one that is compressed", i)
+		case !packs && len(l)%4 != 0:
 			return fmt.Errorf("assemble image: layer %d has %d bytes, not a multiple of four", i, len(l))
+		default:
+			packed = packs
 		}
 		if _, err := l.WriteTo(w); err != nil {
 			return fmt.Errorf("assemble image: %w", err)

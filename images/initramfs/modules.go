@@ -17,9 +17,10 @@ type ModuleLayer struct {
 
 // Modules makes the layer of the modules called want, and of what these need,
 // from a kernel's modules directory: the one that holds kernel/. Modules may be
-// compressed there; they are not in the layer. What the kernel does not have as
-// a file is noted in the manifest and is no error.
-func Modules(dir, release string, want []string) (*ModuleLayer, error) {
+// compressed there, which they are not in the layer, and signed, which they are
+// there only if that is asked for. What the kernel does not have as a file is noted
+// in the manifest and is no error.
+func Modules(dir, release string, want []string, signed bool) (*ModuleLayer, error) {
 	want, err := canonicalList(want)
 	if err != nil {
 		return nil, err
@@ -28,7 +29,7 @@ func Modules(dir, release string, want []string) (*ModuleLayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := closure{tree: t, manifest: observe.Manifest{Release: release}, visited: map[string]bool{}}
+	c := closure{tree: t, signed: signed, manifest: observe.Manifest{Release: release}, visited: map[string]bool{}}
 	for _, name := range want {
 		if err := c.want(name); err != nil {
 			return nil, err
@@ -64,6 +65,7 @@ func canonicalList(want []string) ([]string, error) {
 // closure collects modules, dependencies before dependents.
 type closure struct {
 	tree     *tree
+	signed   bool // keep signatures
 	manifest observe.Manifest
 	files    []file
 	visited  map[string]bool
@@ -115,6 +117,9 @@ func (c *closure) add(name string) error {
 		if err := c.add(d); err != nil {
 			return err
 		}
+	}
+	if !c.signed {
+		data = unsigned(data)
 	}
 	base := name + ".ko"
 	c.manifest.Files = append(c.manifest.Files, observe.ManifestFile{Name: name, File: base, Deps: deps})

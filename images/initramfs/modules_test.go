@@ -69,7 +69,7 @@ func names(m observe.Manifest) []string {
 
 func TestModules(t *testing.T) {
 	dir := kernelDir(t, sample(t))
-	l, err := Modules(dir, "6.1-test", []string{"nft-ct", "nft_counter", "virtio", "virtio_pci", "nfnetlink", "sctp", "a", "nft_ct", "mended"})
+	l, err := Modules(dir, "6.1-test", []string{"nft-ct", "nft_counter", "virtio", "virtio_pci", "nfnetlink", "sctp", "a", "nft_ct", "mended"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestModules(t *testing.T) {
 	if err := json.Unmarshal([]byte(members["lib/ctmatrix/modules.json"].Linkname), &written); err != nil || !reflect.DeepEqual(written, want) {
 		t.Errorf("manifest in the layer: %+v, %v", written, err)
 	}
-	again, err := Modules(dir, "6.1-test", []string{"mended", "a", "sctp", "nfnetlink", "virtio_pci", "virtio", "nft_counter", "nft_ct"})
+	again, err := Modules(dir, "6.1-test", []string{"mended", "a", "sctp", "nfnetlink", "virtio_pci", "virtio", "nft_counter", "nft_ct"}, false)
 	if err != nil || !bytes.Equal(again.Layer, l.Layer) {
 		t.Errorf("the same modules in another order make another layer (%v)", err)
 	}
@@ -113,7 +113,7 @@ func TestModules(t *testing.T) {
 func TestAliasIsBuiltin(t *testing.T) {
 	files := sample(t)
 	files["modules.builtin.modinfo"] = []byte("crc32c_generic.alias=crc32c\x00")
-	l, err := Modules(kernelDir(t, files), "r", []string{"libcrc32c"})
+	l, err := Modules(kernelDir(t, files), "r", []string{"libcrc32c"}, false)
 	if err != nil || strings.Join(names(l.Manifest), " ") != "libcrc32c" {
 		t.Errorf("%v, %v", l, err)
 	}
@@ -123,7 +123,7 @@ func TestAliasIsBuiltin(t *testing.T) {
 func TestModulesDep(t *testing.T) {
 	files := sample(t)
 	files["modules.dep"] = []byte("kernel/drivers/virtio/ring.ko: kernel/a.ko\n")
-	l, err := Modules(kernelDir(t, files), "r", []string{"ring"})
+	l, err := Modules(kernelDir(t, files), "r", []string{"ring"}, false)
 	if err != nil || strings.Join(names(l.Manifest), " ") != "b a ring" {
 		t.Errorf("%+v, %v", l, err)
 	}
@@ -143,13 +143,13 @@ func TestModulesErrors(t *testing.T) {
 		"bad packaging": {"kernel/x.ko.gz", []byte("junk"), "x", "x.ko.gz"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Modules(kernelDir(t, map[string][]byte{c.file: c.data}), "r", []string{c.want})
+			_, err := Modules(kernelDir(t, map[string][]byte{c.file: c.data}), "r", []string{c.want}, false)
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("error %v, want one that says %q", err, c.says)
 			}
 		})
 	}
-	if _, err := Modules(filepath.Join(t.TempDir(), "none"), "r", nil); err == nil {
+	if _, err := Modules(filepath.Join(t.TempDir(), "none"), "r", nil, false); err == nil {
 		t.Error("a directory that is not there was taken")
 	}
 }

@@ -22,6 +22,18 @@ import (
 // for as the others are set.
 type Config map[string]string
 
+// SignedOnly reports whether the kernel may refuse modules without a signature:
+// because it was built to (MODULE_SIG_FORCE, or a lockdown that is in force from the
+// first), or because nothing is known of it, as of nil.
+func (c Config) SignedOnly() bool {
+	for _, o := range []string{"MODULE_SIG_FORCE", "LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY"} {
+		if c[prefix+o] == "y" {
+			return true
+		}
+	}
+	return len(c) == 0
+}
+
 // Bounds on what Parse takes. 7.3 of Debian has 10,400 options in 280 kB.
 const (
 	maxBytes   = 16 << 20

@@ -135,3 +135,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestSignedOnly(t *testing.T) {
+	for _, c := range []struct {
+		config Config
+		want   bool
+	}{
+		{nil, true},
+		{Config{"CONFIG_MODULE_SIG": "y", "CONFIG_MODULE_SIG_FORCE": "n"}, false},
+		{Config{"CONFIG_MODULE_SIG_FORCE": "y"}, true},
+		{Config{"CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY": "y"}, true},
+		{Config{"CONFIG_MODULES": "n"}, false},
+	} {
+		if got := c.config.SignedOnly(); got != c.want {
+			t.Errorf("%v: %v", c.config, got)
+		}
+	}
+}

@@ -42,6 +42,8 @@ type debian struct {
 	fetch *fetcher
 	keys  func() (apt.Keyring, error)
 
+	unkept sync.Once // warns that indexes cannot be kept
+
 	mu      sync.Mutex
 	indexes map[string]*debIndex // by architecture; what was loaded stays for the life of the source
 }

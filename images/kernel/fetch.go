@@ -2,15 +2,18 @@ package kernel
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ctmatrix/ctmatrix/images/kernel/apt"
@@ -18,24 +21,24 @@ import (
 
 const (
 	headerTimeout = 30 * time.Second
-	// stallTimeout ends a download that has brought nothing for so long.
-	stallTimeout = 60 * time.Second
+	// defaultPatience is how long a download may bring less than leastBytes: a
+	// mirror that lets a byte drip now and then must not hold a run for ever.
+	defaultPatience = 60 * time.Second
+	leastBytes      = 16 << 10
 )
 
-var (
-	errStalled = fmt.Errorf("nothing came for %s", stallTimeout)
-	// errNotFound: the server does not have the file.
-	errNotFound = errors.New("not found")
-)
+// errNotFound: the server does not have the file.
+var errNotFound = errors.New("not found")
 
 // fetcher downloads from mirrors.
 type fetcher struct {
 	client   *http.Client
 	progress Progress
+	patience time.Duration
 }
 
 func newFetcher(o Options) *fetcher {
-	f := &fetcher{client: o.HTTP, progress: o.Progress}
+	f := &fetcher{client: o.HTTP, progress: o.Progress, patience: cmp.Or(o.Patience, defaultPatience)}
 	if f.client == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone() // the default is of that type
 		t.ResponseHeaderTimeout = headerTimeout
@@ -91,14 +94,14 @@ func (f *fetcher) one(ctx context.Context, u string, src remote, w io.Writer) (e
 	defer func() { task.Done(err) }()
 
 	h := sha256.New()
-	body := newPatient(resp.Body, stop, task)
+	body := newPatient(resp.Body, f.patience, stop, task)
 	defer body.stop()
 	n, err := io.Copy(io.MultiWriter(w, h), io.LimitReader(body, limit+1))
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
-		return err
+		return cutOff(err, n, resp.ContentLength)
 	}
 	return checkContent(n, limit, hex.EncodeToString(h.Sum(nil)), src.hash)
 }
@@ -121,11 +124,11 @@ func checkContent(n, limit int64, sum string, want apt.Hash) error {
 
 // small returns a small file that nothing vouches for yet, at most limit bytes.
 func (f *fetcher) small(ctx context.Context, u string, header http.Header, limit int64) (*http.Response, []byte, error) {
-	ctx, stop := context.WithTimeoutCause(ctx, stallTimeout, errStalled)
+	ctx, stop := context.WithTimeoutCause(ctx, f.patience, fmt.Errorf("%s: not there after %s", hostOf(u), f.patience))
 	defer stop()
 	resp, err := f.get(ctx, u, header)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, cmpErr(context.Cause(ctx), err)
 	}
 	defer resp.Body.Close() // only read
 	switch resp.StatusCode {
@@ -138,7 +141,7 @@ func (f *fetcher) small(ctx context.Context, u string, header http.Header, limit
 	var b bytes.Buffer
 	n, err := io.Copy(&b, io.LimitReader(resp.Body, limit+1))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, cmpErr(context.Cause(ctx), cutOff(err, n, resp.ContentLength))
 	}
 	if n > limit {
 		return nil, nil, fmt.Errorf("more than %d bytes", limit)
@@ -162,9 +165,25 @@ func (f *fetcher) get(ctx context.Context, u string, header http.Header) (*http.
 	var ue *url.Error
 	if errors.As(err, &ue) {
 		// Says method and URL, which the caller words shorter.
-		return nil, fmt.Errorf("%s: %w", hostOf(u), ue.Err)
+		err = ue.Err
 	}
-	return resp, err
+	var oe *net.OpError
+	if errors.As(err, &oe) {
+		err = oe.Err // without the address once more
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", hostOf(u), err)
+	}
+	return resp, nil
+}
+
+// cutOff says in plain words that a body ended early: after n bytes, of as many
+// as were announced.
+func cutOff(err error, n, announced int64) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) && announced > 0 {
+		return fmt.Errorf("cut off after %d of %d bytes: %w", n, announced, err)
+	}
+	return err
 }
 
 func hostOf(u string) string {
@@ -178,7 +197,8 @@ func statusError(resp *http.Response) error {
 	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone {
 		return fmt.Errorf("%s: %w", resp.Request.URL.Host, errNotFound)
 	}
-	return fmt.Errorf("%s: the mirror answers %s", resp.Request.URL.Host, resp.Status)
+	// In our words: what the mirror says beside the number may be anything.
+	return fmt.Errorf("%s: the mirror answers %s", resp.Request.URL.Host, strings.TrimSpace(fmt.Sprint(resp.StatusCode, " ", http.StatusText(resp.StatusCode))))
 }
 
 // join appends a path to a base URL.
@@ -186,26 +206,48 @@ func join(base, path string) string {
 	return strings.TrimRight(base, "/") + "/" + (&url.URL{Path: path}).EscapedPath()
 }
 
-// patient reads a body, reports what came, and cancels the request when nothing
-// comes for long.
+// patient reads a body, reports what came, and cancels the request when too
+// little comes.
 type patient struct {
-	r     io.Reader
-	task  Task
-	timer *time.Timer
+	r    io.Reader
+	task Task
+	came atomic.Int64 // since the last look
+	done chan struct{}
 }
 
-func newPatient(r io.Reader, cancel context.CancelCauseFunc, task Task) *patient {
-	return &patient{r: r, task: task, timer: time.AfterFunc(stallTimeout, func() { cancel(errStalled) })}
+func newPatient(r io.Reader, patience time.Duration, cancel context.CancelCauseFunc, task Task) *patient {
+	p := &patient{r: r, task: task, done: make(chan struct{})}
+	go p.watch(patience, cancel)
+	return p
+}
+
+// watch looks after each patience whether enough has come since the last look.
+func (p *patient) watch(patience time.Duration, cancel context.CancelCauseFunc) {
+	look := time.NewTicker(patience)
+	defer look.Stop()
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-look.C:
+		}
+		switch n := p.came.Swap(0); {
+		case n == 0:
+			cancel(fmt.Errorf("nothing came for %s", patience))
+		case n < leastBytes:
+			cancel(fmt.Errorf("only %d bytes came in %s", n, patience))
+		}
+	}
 }
 
 func (p *patient) Read(b []byte) (int, error) {
 	n, err := p.r.Read(b)
-	p.timer.Reset(stallTimeout)
+	p.came.Add(int64(n))
 	p.task.Add(int64(n))
 	return n, err
 }
 
-func (p *patient) stop() { p.timer.Stop() }
+func (p *patient) stop() { close(p.done) }
 
 // noProgress is told nothing of interest.
 type noProgress struct{}

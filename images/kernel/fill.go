@@ -11,8 +11,9 @@ import (
 
 // fill returns the entry that key stands for, which make makes where there is
 // none. The image of one that was there is read again, some 10 ms, so that a
-// damaged one is never booted: it is told and made anew. Modules are read again
-// by Verify alone, of them the store compares the sizes.
+// damaged one is never booted: it is told and made anew. Of modules the store
+// compares the sizes: they are read again by Verify, and by Whole before they are
+// put into an image.
 func fill(ctx context.Context, s *store.Store, key string, warn func(string), make func(context.Context, string) (store.Filled, error)) (*store.Entry, error) {
 	made := false
 	for {

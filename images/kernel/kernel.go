@@ -131,6 +131,9 @@ type Options struct {
 	HTTP *http.Client
 	// AptDir is the directory of apt's configuration; "" means /etc/apt.
 	AptDir string
+	// Patience is how long a mirror may take to bring little or nothing; 0 means a
+	// minute.
+	Patience time.Duration
 	// Now is the clock that indexes expire by; nil means time.Now.
 	Now func() time.Time
 }

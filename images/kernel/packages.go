@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -96,18 +95,19 @@ type indexHead struct {
 	ETag         string    `json:"etag,omitempty"`
 	LastModified string    `json:"last_modified,omitempty"`
 
-	Base   string   `json:"base"` // URL of the archive
-	Suite  string   `json:"suite"`
-	File   string   `json:"file"` // below the suite
-	Hash   apt.Hash `json:"hash"` // zero where the mirror has no such suite
-	ByHash bool     `json:"by_hash"`
+	Date   time.Time `json:"date,omitzero"` // when it was signed
+	Base   string    `json:"base"`          // URL of the archive
+	Suite  string    `json:"suite"`
+	File   string    `json:"file"` // below the suite
+	Hash   apt.Hash  `json:"hash"` // zero where the mirror has no such suite
+	ByHash bool      `json:"by_hash"`
 }
 
 // indexHead is loadSuite without the index.
 func (s *debian) indexHead(ctx context.Context, name, base, arch string) (indexHead, error) {
 	id := suiteID("head", base, name, arch, s.o.Keyring)
 	var kept indexHead
-	known := json.Unmarshal(s.store.Doc("suites", id), &kept) == nil && kept.Suite == name
+	known := s.kept("suites", id, &kept) && kept.Suite == name
 	if age := s.now().Sub(kept.Asked); known && !s.o.Refresh && age >= 0 && age < s.o.Freshness {
 		return kept, nil
 	}
@@ -122,11 +122,7 @@ func (s *debian) indexHead(ctx context.Context, name, base, arch string) (indexH
 		}
 		return h, err
 	}
-	data, err := json.Marshal(h)
-	if err != nil {
-		return h, err
-	}
-	return h, s.store.PutDoc("suites", id, data)
+	return h, s.keep("suites", id, h)
 }
 
 func (s *debian) askHead(ctx context.Context, kept indexHead, arch string) (indexHead, error) {
@@ -137,6 +133,7 @@ func (s *debian) askHead(ctx context.Context, kept indexHead, arch string) (inde
 	h := indexHead{Asked: s.now(), Base: kept.Base, Suite: kept.Suite}
 	switch {
 	case errors.Is(err, errNotFound):
+		h.Date = kept.Date
 		return h, nil
 	case err != nil:
 		return h, err
@@ -148,6 +145,10 @@ func (s *debian) askHead(ctx context.Context, kept indexHead, arch string) (inde
 	if err != nil {
 		return h, err
 	}
+	if err := notOlder(rel, kept.Date); err != nil {
+		return h, err
+	}
+	h.Date = rel.Date
 	if rel.Expired(s.now()) {
 		s.warn("the index of %s expired on %s", kept.Suite, rel.ValidUntil.UTC().Format(time.DateOnly))
 	}
@@ -166,7 +167,7 @@ func (s *debian) closure(ctx context.Context, sel Selection, heads []indexHead) 
 	}
 	id := suiteID(parts...)
 	var kept []Package
-	if json.Unmarshal(s.store.Doc("closures", id), &kept) == nil && len(kept) > 0 {
+	if s.kept("closures", id, &kept) && len(kept) > 0 {
 		return kept, nil
 	}
 	var indexes [][]apt.Package
@@ -193,11 +194,7 @@ func (s *debian) closure(ctx context.Context, sel Selection, heads []indexHead) 
 	for _, p := range chosen {
 		kept = append(kept, Package{Name: p.Name, Version: p.Version, Size: p.Size, SHA256: p.SHA256, URL: join(bases[[2]string{p.Name, p.Version}], p.Filename)})
 	}
-	data, err := json.Marshal(kept)
-	if err != nil {
-		return nil, err
-	}
-	return kept, s.store.PutDoc("closures", id, data)
+	return kept, s.keep("closures", id, kept)
 }
 
 // wholeIndex downloads and reads an index.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ctmatrix/ctmatrix/images/kernel"
 	"github.com/ctmatrix/ctmatrix/images/kernel/apt"
@@ -72,5 +73,35 @@ func TestPackagesErrors(t *testing.T) {
 	}
 	if got, err := c.Packages(t.Context(), sel); !errors.Is(err, apt.ErrSignature) {
 		t.Errorf("signed wrongly: %v, %v", got, err)
+	}
+}
+
+// An index of programs that is older than the one before is not used either.
+func TestPackagesRollback(t *testing.T) {
+	m, _, sel := programs(t)
+	cache := t.TempDir()
+	var warned []string
+	open := func() *kernel.Catalog {
+		c, err := kernel.New(kernel.Options{
+			CacheDir: cache, Mirror: m.URL, SecurityMirror: m.Security, Keyring: m.Keyring, Refresh: true,
+			Warn: func(s string) { warned = append(warned, s) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	want, err := open().Packages(t.Context(), sel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Suite("bookworm-security").Signed = time.Now().Add(-48 * time.Hour)
+	m.Add("bookworm-security", kerneltest.Kernel{Version: "6.1.199-1", Release: "6.1.0-50-cloud-amd64"})
+	got, err := open().Packages(t.Context(), sel)
+	if err != nil || len(got) != 1 || got[0] != want[0] {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	if len(warned) != 1 || !strings.HasPrefix(warned[0], "suite bookworm-security: the mirror serves the index signed on ") {
+		t.Errorf("warnings %q", warned)
 	}
 }

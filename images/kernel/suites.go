@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +22,6 @@ const (
 	maxInRelease = 8 << 20
 	maxPackages  = 256 << 20 // compressed
 	maxPlain     = 1 << 30   // a Packages file, unpacked
-	indexVersion = "v1-"     // of what is kept of an index
 )
 
 var kernelPackage = regexp.MustCompile(`^linux-(image|binary|modules|base)-`)
@@ -75,18 +73,21 @@ func (s *debian) loadSuite(ctx context.Context, name, base, arch string) (*suite
 	}
 	state, packages, err := s.askSuite(ctx, d, known, arch)
 	if err != nil {
+		if known && d.state.Missing && ctx.Err() == nil && !errors.Is(err, apt.ErrSignature) {
+			s.warn("suite %s: %v; passed over", name, err)
+			return d, nil
+		}
 		if known && ctx.Err() == nil && !errors.Is(err, apt.ErrSignature) {
 			s.warn("suite %s: %v; using the index of %s", name, err, d.state.Asked.Local().Format(time.DateTime))
 			return d, nil
 		}
-		return nil, fmt.Errorf("suite %s: %w", name, err)
+		if errors.Is(err, apt.ErrSignature) || ctx.Err() != nil {
+			return nil, fmt.Errorf("suite %s: %w", name, err)
+		}
+		return nil, fmt.Errorf("suite %s: %w; no index of it is kept: name another mirror with --mirror, or try again", name, err)
 	}
 	d.state, d.packages = state, packages
-	data, err := json.Marshal(state)
-	if err != nil {
-		return nil, fmt.Errorf("suite %s: %w", name, err)
-	}
-	return d, s.store.PutDoc("suites", id, data)
+	return d, s.keep("suites", id, state)
 }
 
 func suiteID(parts ...string) string {
@@ -94,14 +95,16 @@ func suiteID(parts ...string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// recall fills d from what is kept, and reports whether all of it was there.
+// recall fills d from what is kept, and reports whether all of it was there. An
+// index that is not there any more leaves no more than when it was signed.
 func (s *debian) recall(d *suiteData, id string) bool {
 	var state suiteState
-	if json.Unmarshal(s.store.Doc("suites", id), &state) != nil {
+	if !s.kept("suites", id, &state) {
 		return false
 	}
 	packages, ok := s.keptIndex(state.Index)
 	if !ok {
+		d.state.Date = state.Date
 		return false
 	}
 	d.state, d.packages = state, packages
@@ -113,10 +116,8 @@ func (s *debian) keptIndex(name string) ([]apt.Package, bool) {
 		return nil, true
 	}
 	var packages []apt.Package
-	if json.Unmarshal(s.store.Doc("packages", name), &packages) != nil {
-		return nil, false
-	}
-	return packages, true
+	ok := s.kept("packages", name, &packages)
+	return packages, ok
 }
 
 // askSuite asks the mirror for the suite's release file and, where it names an
@@ -130,7 +131,10 @@ func (s *debian) askSuite(ctx context.Context, d *suiteData, known bool, arch st
 	dist := "dists/" + d.name + "/"
 	resp, data, err := s.fetch.small(ctx, join(d.base, dist+"InRelease"), header, maxInRelease)
 	if errors.Is(err, errNotFound) {
-		return suiteState{Asked: s.now(), Missing: true}, nil, nil
+		if !d.state.Date.IsZero() && !d.state.Missing {
+			s.warn("suite %s: the mirror had it, signed on %s, and has it no more; passed over", d.name, day(d.state.Date))
+		}
+		return suiteState{Asked: s.now(), Missing: true, Date: d.state.Date}, nil, nil
 	}
 	if err != nil {
 		return suiteState{}, nil, err
@@ -144,6 +148,9 @@ func (s *debian) askSuite(ctx context.Context, d *suiteData, known bool, arch st
 	if err != nil {
 		return suiteState{}, nil, err
 	}
+	if err := notOlder(rel, d.state.Date); err != nil {
+		return suiteState{}, nil, err
+	}
 	state := suiteState{
 		Asked: s.now(), Suite: rel.Suite, Codename: rel.Codename, Date: rel.Date, ValidUntil: rel.ValidUntil,
 		ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"),
@@ -152,7 +159,7 @@ func (s *debian) askSuite(ctx context.Context, d *suiteData, known bool, arch st
 	if !ok {
 		return state, nil, nil
 	}
-	state.Index = indexVersion + hash.SHA256
+	state.Index = hash.SHA256
 	if packages, ok := s.keptIndex(state.Index); ok {
 		return state, packages, nil
 	}
@@ -160,11 +167,7 @@ func (s *debian) askSuite(ctx context.Context, d *suiteData, known bool, arch st
 	if err != nil {
 		return suiteState{}, nil, err
 	}
-	kept, err := json.Marshal(packages)
-	if err != nil {
-		return suiteState{}, nil, err
-	}
-	return state, packages, s.store.PutDoc("packages", state.Index, kept)
+	return state, packages, s.keep("packages", state.Index, packages)
 }
 
 // verify checks a release file's signature and that it is of the suite that was

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -31,6 +32,7 @@ const treeVersion = "tree-1"
 const (
 	maxModule = 256 << 20 // one module, unpacked
 	maxImage  = 1 << 30
+	maxTree   = 4 << 30 // all files, unpacked; what is kept of Debian's kernels takes less than 100 MiB
 )
 
 // Names in a store entry.
@@ -95,6 +97,7 @@ type tree struct {
 	whole   bool // it has no modules
 	group   *errgroup.Group
 	ctx     context.Context
+	room    atomic.Int64 // bytes that may still be written
 
 	mu    sync.Mutex
 	files map[string]store.File // by name in the entry
@@ -103,7 +106,9 @@ type tree struct {
 func newTree(ctx context.Context, dir, release string) *tree {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	return &tree{dir: dir, release: release, group: g, ctx: gctx, files: map[string]store.File{}}
+	t := &tree{dir: dir, release: release, group: g, ctx: gctx, files: map[string]store.File{}}
+	t.room.Store(maxTree)
+	return t
 }
 
 // place returns where a package's file goes in the entry, or "".
@@ -193,7 +198,7 @@ func (t *tree) store(dst, source string, r io.Reader, limit int64) (err error) {
 		}
 	}()
 	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f, h), io.LimitReader(plain, limit+1))
+	n, err := io.Copy(io.MultiWriter(f, h, &bound{&t.room}), io.LimitReader(plain, limit+1))
 	if err != nil {
 		return fmt.Errorf("write %s: %w", dst, err)
 	}
@@ -205,6 +210,19 @@ func (t *tree) store(dst, source string, r io.Reader, limit int64) (err error) {
 	t.files[dst] = store.File{Name: dst, Size: n, SHA256: hex.EncodeToString(h.Sum(nil))}
 	return nil
 }
+
+// bound lets as much be written as there is room for. What is packed twice, in a
+// package and as a module, can be some thousand times as large as it came.
+type bound struct{ room *atomic.Int64 }
+
+func (b *bound) Write(p []byte) (int, error) {
+	if b.room.Add(-int64(len(p))) < 0 {
+		return 0, errTooLarge
+	}
+	return len(p), nil
+}
+
+var errTooLarge = fmt.Errorf("more than %d MiB of files in all", maxTree>>20)
 
 // abort waits for what is being written; the caller has an error already.
 func (t *tree) abort() { _ = t.group.Wait() }

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -20,6 +21,16 @@ type Checked struct {
 	// Known tells whether it can be fetched again: Candidate says what it was.
 	Known bool  `json:"known"`
 	Size  int64 `json:"size"` // bytes, as it was when it was whole
+}
+
+// Whole reads all of a fetched kernel's files again, some 50 ms. The error names the
+// first that is not what was stored, and what mends it.
+func (c *Catalog) Whole(ctx context.Context, k *Kernel) error {
+	err := c.store.Verify(ctx, k.Digest)
+	if errors.Is(err, store.ErrDamaged) {
+		return fmt.Errorf("%w: `ctmatrix kernels verify --repair` fetches it anew", err)
+	}
+	return err
 }
 
 // Select returns the digests of the stored kernels that names mean, each once,

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cavaliergopher/cpio"
@@ -21,7 +22,7 @@ import (
 // shop offers made-up packages, and counts what is taken.
 type shop struct {
 	debs  map[string][]byte
-	taken int
+	taken atomic.Int32
 	fails error
 }
 
@@ -41,7 +42,7 @@ func (s *shop) Download(_ context.Context, p kernel.Package, w io.Writer) error 
 	if s.fails != nil {
 		return s.fails
 	}
-	s.taken++
+	s.taken.Add(1)
 	_, err := w.Write(s.debs[p.Name])
 	return err
 }
@@ -108,8 +109,8 @@ func TestLayer(t *testing.T) {
 		}
 	}
 	again, err := c.Layer(t.Context(), s)
-	if err != nil || again.Made || s.taken != 2 || !bytes.Equal(again.Layer, l.Layer) {
-		t.Errorf("again: %v, made %v, %d packages taken", err, again.Made, s.taken)
+	if err != nil || again.Made || s.taken.Load() != 2 || !bytes.Equal(again.Layer, l.Layer) {
+		t.Errorf("again: %v, made %v, %d packages taken", err, again.Made, s.taken.Load())
 	}
 }
 

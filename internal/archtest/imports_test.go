@@ -18,8 +18,8 @@ const module = "github.com/ctmatrix/ctmatrix/"
 // only those of the layers before its own, and within these only those that may
 // below names, where it names any.
 var layers = [][]string{
-	{"guest/observe", "guest/internal/nfnl"},
-	{"guest/internal/wire", "guest/internal/modules"},
+	{"guest/observe", "guest/internal/kfile", "guest/internal/nfnl"},
+	{"guest/internal/first", "guest/internal/wire", "guest/internal/modules"},
 	{"guest/internal/ct"},
 	{"guest/internal/lab"},
 	{"guest/internal/capture"},
@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"guest/cmd/ctagent"},
 
 	{"images/kernel/unpack", "images/kernel/apt", "images/kernel/store"},
-	{"images/kernel/deb", "images/kconfig"},
+	{"images/kernel/deb", "images/kernel/vmlinux", "images/kconfig"},
 	{"images/kernel", "images/initramfs"},
 	{"images/kernel/kerneltest", "images/changelog", "images/userland"},
 
@@ -37,7 +37,8 @@ var layers = [][]string{
 		"orchestrator/internal/agentbin", "orchestrator/internal/results", "orchestrator/internal/pcapng", "orchestrator/internal/dissect"},
 	{"orchestrator/internal/remote/remotetest", "orchestrator/internal/notes", "orchestrator/internal/packets"},
 	{"orchestrator/internal/table", "orchestrator/internal/sched"},
-	{"orchestrator/internal/bisect", "orchestrator/internal/baseline", "orchestrator/internal/beside", "orchestrator/internal/shell"},
+	{"orchestrator/internal/bisect", "orchestrator/internal/baseline", "orchestrator/internal/beside", "orchestrator/internal/shell",
+		"orchestrator/internal/bench"},
 	{"orchestrator/internal/render"},
 	{"orchestrator/internal/cli"},
 	{"orchestrator/cmd/ctmatrix"},
@@ -52,6 +53,7 @@ var may = []struct {
 	imports []string
 }{
 	{"guest/observe", nil},
+	{"guest/internal/first", []string{"guest/observe"}},
 	{"guest/", []string{"guest/"}},
 	{"images/initramfs", []string{"guest/observe", "images/kernel/unpack"}},
 	{"images/", []string{"images/"}},
@@ -92,6 +94,7 @@ var homes = []struct {
 	{"github.com/google/nftables", []string{"guest/internal/lab"}},
 	{"golang.org/x/crypto/ssh", []string{"guest/internal/agent", "orchestrator/internal/remote", "orchestrator/internal/remote/remotetest"}},
 	{"github.com/ProtonMail/go-crypto", []string{"images/kernel/apt", "images/kernel/kerneltest"}},
+	{"github.com/pierrec/lz4/v4", []string{"images/kernel/unpack"}},
 	{"github.com/gofrs/flock", []string{"images/kernel/store", "orchestrator/internal/results"}},
 	{"github.com/creack/pty", []string{"guest/internal/agent"}},
 	{"github.com/mattn/go-runewidth", []string{"orchestrator/internal/render"}},

@@ -1,5 +1,5 @@
 // Command ctagent is the program inside the guest: init when it is the first
-// process, the server that init starts, and the suite that the host asks for.
+// process, which package first then is before main, the server that init starts, and the suite that the host asks for.
 // On the host it lists its probes.
 package main
 
@@ -15,19 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/agent"
+	"github.com/ctmatrix/ctmatrix/guest/internal/first"
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
 func main() {
-	if os.Getpid() == 1 {
-		agent.Init(os.Stdout)
-	}
 	if filepath.Base(os.Args[0]) == modprobeCommand {
 		os.Args = append([]string{observe.AgentPath, modprobeCommand}, os.Args[1:]...)
 	}
 	if err := run(os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintf(os.Stderr, "%s%v\n", agent.Prefix, err)
+		fmt.Fprintf(os.Stderr, "%s%v\n", first.Prefix, err)
 		os.Exit(exitStatus(err))
 	}
 }
@@ -75,10 +73,10 @@ func run(args []string, stdout io.Writer) error {
 	switch args[0] {
 	case "version":
 		return version(stdout)
-	case agent.ServeCommand:
+	case first.ServeCommand:
 		return agent.Serve(context.Background(), stdout, &batch{})
 	case observe.PowerOff:
-		return agent.PowerOff()
+		return first.PowerOff()
 	}
 	return usage
 }

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/agent"
+	"github.com/ctmatrix/ctmatrix/guest/internal/first"
 	"github.com/ctmatrix/ctmatrix/guest/internal/suite"
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
@@ -19,7 +22,7 @@ func TestWrongUsage(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"nonsense"}, {"version", "more"}, {"run", "more"}, {"list", "--nonsense"},
 		{"run", "--probe"}, {"run", "--shuffle", "-1"}, {"run", "--shuffle", "x"}, {"run", "--clock", "sundial"},
-		{observe.PowerOff, "now"}, {agent.ServeCommand, "now"},
+		{observe.PowerOff, "now"}, {first.ServeCommand, "now"},
 	} {
 		var out bytes.Buffer
 		err := run(args, &out)
@@ -115,5 +118,23 @@ func TestRunOptions(t *testing.T) {
 	want := suite.Options{Patterns: []string{"a", "b/*"}, Shuffle: true, Seed: 1<<64 - 1, HostClock: true, Capture: true}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+}
+
+// The first process must not wait for what it does not need to be initialized.
+func TestFirstIsInitializedFirst(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	at := func(pkg string) int { return strings.Index(string(out), "init "+pkg+" @") }
+	const ours = "github.com/ctmatrix/ctmatrix/guest/"
+	mine := at(ours + "internal/first")
+	for _, pkg := range []string{"github.com/google/gopacket/layers", ours + "internal/suite", "golang.org/x/crypto/ssh"} {
+		if mine < 0 || at(pkg) < mine {
+			t.Errorf("%s is initialized at %d of the trace, before the first process runs at %d", pkg, at(pkg), mine)
+		}
 	}
 }

@@ -3,8 +3,6 @@ package agent
 import (
 	"testing"
 	"testing/fstest"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestFindPort(t *testing.T) {
@@ -27,30 +25,5 @@ func TestFindPort(t *testing.T) {
 		if err != nil || got != c.want {
 			t.Errorf("%s: %q, %v; want %q", name, got, err, c.want)
 		}
-	}
-}
-
-func TestPowerCommand(t *testing.T) {
-	for _, c := range []struct {
-		arch string
-		acpi bool
-		want int
-	}{
-		{"amd64", true, unix.LINUX_REBOOT_CMD_POWER_OFF},
-		{"amd64", false, unix.LINUX_REBOOT_CMD_RESTART},
-		{"arm64", false, unix.LINUX_REBOOT_CMD_POWER_OFF},
-	} {
-		if got := powerCommand(c.arch, c.acpi); got != c.want {
-			t.Errorf("%s, ACPI %v: %#x, want %#x", c.arch, c.acpi, got, c.want)
-		}
-	}
-}
-
-func TestEnding(t *testing.T) {
-	if got := ending(unix.WaitStatus(2 << 8)); got != "exit status 2" {
-		t.Error(got)
-	}
-	if got := ending(unix.WaitStatus(unix.SIGSEGV)); got != "killed by SIGSEGV" {
-		t.Error(got)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/first"
 )
 
 // findPort returns the device of the virtio port called name, "vport1p1", or ""
@@ -55,7 +57,7 @@ func waitPort(name string, console io.Writer) (string, error) {
 			return port, err
 		}
 		if !waiting {
-			fmt.Fprintf(console, "%swaiting for virtio port %s\n", Prefix, name)
+			fmt.Fprintf(console, "%swaiting for virtio port %s\n", first.Prefix, name)
 		}
 		_, _, err = unix.Recvfrom(fd, buf, 0)
 		// Messages that were lost were reasons to look, too.

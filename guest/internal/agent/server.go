@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/ctmatrix/ctmatrix/guest/internal/first"
 	"github.com/ctmatrix/ctmatrix/guest/internal/modules"
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
@@ -71,7 +72,7 @@ func loadVirtio(console io.Writer) error {
 	}
 	for _, m := range Modules {
 		if err := loader.Load(m); err != nil {
-			fmt.Fprintf(console, "%s%v\n", Prefix, err)
+			fmt.Fprintf(console, "%s%v\n", first.Prefix, err)
 		}
 	}
 	return nil
@@ -124,7 +125,7 @@ func listen(ctx context.Context, s stream, config *ssh.ServerConfig, console io.
 	go func() { done <- l.run() }()
 	for c := range l.conns {
 		if err := serveConn(ctx, c, config); err != nil {
-			fmt.Fprintf(console, "%sconnection: %v\n", Prefix, err)
+			fmt.Fprintf(console, "%sconnection: %v\n", first.Prefix, err)
 		}
 	}
 	return <-done

@@ -11,6 +11,8 @@ import (
 	"github.com/creack/pty"
 	"github.com/google/shlex"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/first"
 )
 
 // The payloads of requests, as RFC 4254 lays them out.
@@ -109,7 +111,7 @@ func (s *session) handle(req *ssh.Request) (ok bool, then func(context.Context))
 		return ssh.Unmarshal(req.Payload, &r) == nil && s.job.signal(r.Name), nil
 	case "shell":
 		// A refusal alone would leave the user guessing.
-		fmt.Fprint(s.ch.Stderr(), Prefix+"there is no shell in this guest; run a program by name\r\n")
+		fmt.Fprint(s.ch.Stderr(), first.Prefix+"there is no shell in this guest; run a program by name\r\n")
 	}
 	return false, nil
 }
@@ -127,7 +129,7 @@ func (w windowSize) winsize() pty.Winsize {
 // run runs a program, tells the client how it ended, and closes the channel.
 func (s *session) run(ctx context.Context, argv []string) {
 	s.job.argv = argv
-	s.job.env = slices.Concat(environment, s.env)
+	s.job.env = slices.Concat(first.Environment, s.env)
 	var end end
 	if s.tty != nil {
 		s.job.env = append(s.job.env, "TERM="+s.tty.name)
@@ -136,7 +138,7 @@ func (s *session) run(ctx context.Context, argv []string) {
 		end = s.job.run(ctx, s.ch, s.ch, s.ch.Stderr())
 	}
 	if end.note != "" {
-		fmt.Fprintf(s.ch.Stderr(), "%s%s\n", Prefix, end.note)
+		fmt.Fprintf(s.ch.Stderr(), "%s%s\n", first.Prefix, end.note)
 	}
 	// An error of any of these means that the client is gone.
 	if end.signal != "" {

@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/ctmatrix/ctmatrix/guest/internal/kfile"
 	"github.com/ctmatrix/ctmatrix/guest/internal/nfnl"
 )
 
@@ -175,7 +176,7 @@ func (w *Witness) readModules(s *State) error {
 // ModuleUses is how often the kernel counts a module as used. It is an error that
 // is fs.ErrNotExist where the kernel has it built in, and does not count.
 func ModuleUses(name string) (int, error) {
-	text, err := os.ReadFile("/sys/module/" + name + "/refcnt")
+	text, err := kfile.Read("/sys/module/" + name + "/refcnt")
 	if err != nil {
 		return 0, fmt.Errorf("count uses of module %s: %w", name, err)
 	}
@@ -356,7 +357,7 @@ func (w *Witness) readXTables(s *State) error {
 }
 
 func readXTables(s *State, path, family string, domain, level int) error {
-	b, err := os.ReadFile(path)
+	b, err := kfile.Read(path)
 	if err != nil {
 		return fmt.Errorf("list x_tables: %w", err)
 	}

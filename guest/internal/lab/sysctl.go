@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/kfile"
 )
 
 // where is a namespace in which a sysctl is read or written.
@@ -58,7 +59,7 @@ func sysctlPath(name string) string {
 func (w where) read(name string) (value string, err error) {
 	w.do(func() {
 		var b []byte
-		b, err = os.ReadFile(sysctlPath(name))
+		b, err = kfile.Read(sysctlPath(name))
 		value = strings.TrimSpace(string(b))
 	})
 	return value, err
@@ -68,14 +69,7 @@ func (w where) write(name, value string) (err error) {
 	if path := strings.ReplaceAll(name, ".", "/"); !watches(path) {
 		return fmt.Errorf("write sysctl %s: nobody would notice if it stayed so: it is not among lab's sysctlFiles", name)
 	}
-	w.do(func() {
-		var f *os.File
-		if f, err = os.OpenFile(sysctlPath(name), os.O_WRONLY, 0); err != nil {
-			return
-		}
-		_, err = f.WriteString(value)
-		err = errors.Join(err, f.Close())
-	})
+	w.do(func() { err = kfile.Write(sysctlPath(name), value) })
 	return err
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/kfile"
 )
 
 // linux is the running kernel.
@@ -36,7 +38,7 @@ func (linux) unload(name string) error {
 }
 
 func (linux) loaded(name string) bool {
-	state, err := os.ReadFile(sysPath(name, "initstate"))
+	state, err := kfile.Read(sysPath(name, "initstate"))
 	return err == nil && strings.TrimSpace(string(state)) == "live"
 }
 
@@ -59,7 +61,7 @@ const patience = 5 * time.Second
 func (linux) unused(name string) error {
 	var count string
 	for waited := time.Duration(0); waited < patience; waited += 10 * time.Millisecond {
-		data, err := os.ReadFile(sysPath(name, "refcnt"))
+		data, err := kfile.Read(sysPath(name, "refcnt"))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // it is gone, or the kernel does not count
 		}

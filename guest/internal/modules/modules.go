@@ -70,7 +70,7 @@ func parse(data []byte, k kernel) (*Loader, error) {
 		return nil, fmt.Errorf("parse manifest of modules: %w", err)
 	}
 	for _, f := range l.manifest.Files {
-		if f.File != filepath.Base(f.File) || f.File == "." || f.File == ".." {
+		if f.File != filepath.Base(f.File) || f.File == "." || f.File == ".." || f.File == "/" {
 			return nil, fmt.Errorf("parse manifest of modules: file %q of %s is not a base name", f.File, f.Name)
 		}
 		l.files[f.Name] = f

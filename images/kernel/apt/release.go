@@ -112,7 +112,8 @@ func verifyOne(text []byte, sig *packet.Signature, keys Keyring, now time.Time) 
 		return fmt.Errorf("key %016X made a signature of another kind", id)
 	}
 	if sig.CreationTime.After(now.Add(maxAhead)) {
-		return fmt.Errorf("key %016X signed in the future, on %s", id, sig.CreationTime.UTC().Format(time.DateOnly))
+		return fmt.Errorf("key %016X signed in the future, on %s: is this host's clock right, which says %s", id,
+			sig.CreationTime.UTC().Format(time.DateOnly), now.UTC().Format(time.DateOnly))
 	}
 	// SigExpired calls a signature from the future expired, and clocks differ.
 	if !sig.CreationTime.After(now) && sig.SigExpired(now) {

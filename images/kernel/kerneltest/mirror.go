@@ -41,18 +41,20 @@ type Mirror struct {
 	broken []string          // parts of paths that answer with a changed byte
 	fail   int               // status of every answer; 0 means to behave
 	hold   map[string]chan struct{}
+	odd    []oddAnswer
 }
 
 // Suite is a suite of a mirror. Its fields may be changed while no request is
 // under way.
 type Suite struct {
 	Name       string
-	Signed     time.Time // zero means now
-	ValidUntil time.Time // zero means not limited
-	Claims     string    // what the release file calls the suite; "" means Name
-	WrongKey   bool      // sign with a key that is not in the keyring
-	Indexes    []string  // endings of the Packages file that are offered; nil means .gz and .xz
-	packages   []string  // paragraphs
+	Signed     time.Time     // zero means now
+	ValidUntil time.Time     // zero means not limited
+	SigLife    time.Duration // after which the signature expires; 0 means never
+	Claims     string        // what the release file calls the suite; "" means Name
+	WrongKey   bool          // sign with a key that is not in the keyring
+	Indexes    []string      // endings of the Packages file that are offered; nil means .gz and .xz
+	packages   []string      // paragraphs
 }
 
 // NewMirror starts a mirror without any suite; it is closed with the test.
@@ -171,6 +173,10 @@ func (m *Mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	data, hold := m.file(r.URL.Path)
+	if answer := m.oddly(r.URL.Path); answer != nil {
+		answer(w, r, data)
+		return
+	}
 	if data == nil {
 		http.NotFound(w, r)
 		return
@@ -295,7 +301,7 @@ func (m *Mirror) sign(s *Suite, files []index) []byte {
 	if s.WrongKey {
 		key = m.other
 	}
-	return Sign(m.t, key, text.String(), at)
+	return signFor(m.t, key, text.String(), at, s.SigLife)
 }
 
 const releaseTime = "Mon, 02 Jan 2006 15:04:05 UTC"
@@ -303,8 +309,16 @@ const releaseTime = "Mon, 02 Jan 2006 15:04:05 UTC"
 // Sign clearsigns a text.
 func Sign(t testing.TB, key *openpgp.Entity, text string, at time.Time) []byte {
 	t.Helper()
+	return signFor(t, key, text, at, 0)
+}
+
+// signFor is Sign with a signature that expires after a time, unless that is 0.
+func signFor(t testing.TB, key *openpgp.Entity, text string, at time.Time, life time.Duration) []byte {
+	t.Helper()
 	var b bytes.Buffer
-	w, err := clearsign.Encode(&b, key.PrivateKey, &packet.Config{DefaultHash: crypto.SHA256, Time: func() time.Time { return at }})
+	w, err := clearsign.Encode(&b, key.PrivateKey, &packet.Config{
+		DefaultHash: crypto.SHA256, Time: func() time.Time { return at }, SigLifetimeSecs: uint32(life / time.Second),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,8 +84,8 @@ func (s *Store) Remove(digest string) error {
 	return s.remove(s.path(digest))
 }
 
-// Trim removes entries until their files take no more than a number of bytes,
-// the least recently used first. Those used since a time stay.
+// Trim removes entries until their files take no more than a number of bytes on the
+// disk, the least recently used first. Those used since a time stay.
 func (s *Store) Trim(most int64, usedSince time.Time) error {
 	entries, err := s.List()
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *Store) Trim(most int64, usedSince time.Time) error {
 	slices.SortFunc(entries, func(a, b *Entry) int { return b.Used.Compare(a.Used) })
 	var sum int64
 	for _, e := range entries {
-		sum += e.Size()
+		sum += e.room()
 		if sum <= most || !e.Used.Before(usedSince) {
 			continue
 		}

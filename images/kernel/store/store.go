@@ -5,7 +5,7 @@
 //	keys/KEY          which entry a key stands for
 //	docs/KIND/NAME    small files that can be made again
 //	locks/KEY         one lock for everyone who would fill the same key
-//	tmp/              entries that are being made
+//	tmp/              entries that are being made, each locked by its maker
 package store
 
 import (
@@ -17,16 +17,22 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
 )
 
 // EnvDir is the environment variable that names the directory.
 const EnvDir = "CTMATRIX_CACHE"
 
-// ErrDamaged: an entry's files are not those that it was filled with.
-var ErrDamaged = errors.New("damaged store entry")
+var (
+	// ErrDamaged: an entry's files are not those that it was filled with.
+	ErrDamaged = errors.New("damaged store entry")
+	// ErrUnwritable: the directory cannot be written, or its disk is full.
+	ErrUnwritable = errors.New("cannot write to the cache")
+)
 
 const (
 	manifestName = "manifest.json"
@@ -165,7 +171,7 @@ func (s *Store) Fill(ctx context.Context, key string, fill func(ctx context.Cont
 }
 
 func (s *Store) fill(ctx context.Context, key string, fill func(context.Context, string) (Filled, error)) (_ *Entry, err error) {
-	tmp, err := os.MkdirTemp(filepath.Join(s.dir, "tmp"), "fill-")
+	tmp, held, err := s.workplace()
 	if err != nil {
 		return nil, s.unwritable(err)
 	}
@@ -173,6 +179,7 @@ func (s *Store) fill(ctx context.Context, key string, fill func(context.Context,
 		if rerr := os.RemoveAll(tmp); err == nil && rerr != nil {
 			err = fmt.Errorf("remove %s: %w", tmp, rerr)
 		}
+		held.Close() // only a lock
 	}()
 	dir := filepath.Join(tmp, "entry")
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -180,13 +187,13 @@ func (s *Store) fill(ctx context.Context, key string, fill func(context.Context,
 	}
 	made, err := fill(ctx, dir)
 	if err != nil {
-		return nil, err
+		return nil, s.full(err)
 	}
 	if !plainName.MatchString(made.Digest) {
 		return nil, fmt.Errorf("store digest %q: not a plain name", made.Digest)
 	}
 	if err := writeManifest(dir, made); err != nil {
-		return nil, err
+		return nil, s.full(err)
 	}
 	if err := s.publish(dir, made.Digest); err != nil {
 		return nil, err
@@ -211,6 +218,18 @@ func writeManifest(dir string, made Filled) error {
 	}
 	return nil
 }
+
+// full says of an error that comes from a full disk what unwritable does, and
+// leaves others as they are. A file that lies elsewhere is none of the store's.
+func (s *Store) full(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) && isFull(p.Err) && strings.HasPrefix(p.Path, s.dir+string(filepath.Separator)) {
+		return s.unwritable(err)
+	}
+	return err
+}
+
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // publish moves a finished directory to its place. Two keys may stand for the
 // same content: whoever comes second uses what is there, if it is whole.
@@ -307,11 +326,15 @@ func (s *Store) mkdirs(names ...string) error {
 	return nil
 }
 
-// unwritable says which directory cannot be written, and what to set.
+// unwritable says which directory cannot be written, and what to do about it.
 func (s *Store) unwritable(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		err = p.Err
 	}
-	return fmt.Errorf("cannot write to the cache %s: %w; set %s to a directory that can be written", s.dir, err, EnvDir)
+	mend := fmt.Sprintf("set %s to a directory that can be written", EnvDir)
+	if isFull(err) {
+		mend = fmt.Sprintf("make room, as `ctmatrix kernels gc` does, or set %s to a directory with more", EnvDir)
+	}
+	return fmt.Errorf("%w %s: %w; %s", ErrUnwritable, s.dir, err, mend)
 }

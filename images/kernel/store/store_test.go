@@ -318,6 +318,51 @@ func TestWaitIsCancelled(t *testing.T) {
 	wg.Wait()
 }
 
+// What a process that was killed had half made goes when the next entry is made;
+// what another is making stays.
+func TestKilled(t *testing.T) {
+	s := open(t)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTwoProcesses$")
+	cmd.Env = append(os.Environ(), childDir+"="+s.Dir())
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if lines := bufio.NewScanner(out); !lines.Scan() || lines.Text() != "filling" {
+		t.Fatalf("the child says %q", lines.Text())
+	}
+	work := func() int {
+		t.Helper()
+		dirs, err := filepath.Glob(filepath.Join(s.Dir(), "tmp", "making-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(dirs)
+	}
+	fill(t, s, "lives", "a")
+	if n := work(); n != 1 {
+		t.Fatalf("%d directories of a process that lives", n)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // was killed
+	fill(t, s, "dead", "b")
+	if n := work(); n != 0 {
+		t.Errorf("%d directories of a process that is dead", n)
+	}
+	// Its key can be filled: a lock dies with its holder.
+	fill(t, s, "key", "content")
+}
+
 const childDir = "CTMATRIX_STORE_TEST_DIR"
 
 // TestTwoProcesses lets another process fill a key while this one wants it.

@@ -49,9 +49,7 @@ func (u *Usage) add(path string, d fs.DirEntry) error {
 	if err != nil {
 		return err
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok { // a guest's memory has holes
-		u.Bytes += st.Blocks * 512
-	}
+	u.Bytes += roomOf(info)
 	if filepath.Base(filepath.Dir(path)) != "locks" {
 		return nil
 	}
@@ -60,6 +58,25 @@ func (u *Usage) add(path string, d fs.DirEntry) error {
 		u.Held++
 	}
 	return err
+}
+
+// roomOf is the room that a file takes on the disk: a guest's memory has holes.
+func roomOf(info fs.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512
+	}
+	return info.Size()
+}
+
+// room is that of an entry's files, as far as they are there.
+func (e *Entry) room() int64 {
+	var n int64
+	for _, f := range e.Files {
+		if info, err := os.Stat(filepath.Join(e.Dir, f.Name)); err == nil {
+			n += roomOf(info)
+		}
+	}
+	return n
 }
 
 // isHeld reports whether somebody holds a lock. It is taken for a moment, for

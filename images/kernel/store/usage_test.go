@@ -1,9 +1,13 @@
 package store
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/gofrs/flock"
 )
@@ -48,5 +52,44 @@ func TestUsage(t *testing.T) {
 	}
 	if u, err := gone.Usage(); err == nil {
 		t.Errorf("%+v of no directory", u)
+	}
+}
+
+// What is trimmed is room on the disk, of which holes take none.
+func TestTrimCountsRoom(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 64 << 20
+	for i := range 3 {
+		digest := fmt.Sprintf("%064x", i+1)
+		if _, err := s.Fill(t.Context(), fmt.Sprint(i), func(_ context.Context, dir string) (Filled, error) {
+			f, err := os.Create(filepath.Join(dir, "ram"))
+			if err != nil {
+				return Filled{}, err
+			}
+			_, err = f.WriteString("used")
+			err = errors.Join(err, f.Truncate(size), f.Close())
+			return Filled{Digest: digest, Files: []File{{Name: "ram", Size: size, SHA256: digest}}}, err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func(most int64) int {
+		if err := s.Trim(most, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		all, err := s.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	if n := kept(size); n != 3 {
+		t.Errorf("%d of three files kept that are nearly all holes", n)
+	}
+	if n := kept(1); n != 0 {
+		t.Errorf("%d kept in a byte", n)
 	}
 }

@@ -43,7 +43,7 @@ type cellLine struct {
 func (l *cellLine) set(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.now = text
+	l.now = observe.Escape(text)
 }
 
 func (l *cellLine) get() string {
@@ -72,7 +72,8 @@ func unattended(env func(string) string) bool {
 // mute reports whether standard error is the events' alone.
 func (b *bars) mute() bool { return b.events != nil && b.events.alone }
 
-// line writes a line, above the bars where there are any.
+// line writes a line, above the bars where there are any, with nothing in it that
+// a terminal acts on.
 func (b *bars) line(text string) {
 	b.events.message(text)
 	if !b.mute() {
@@ -82,6 +83,7 @@ func (b *bars) line(text string) {
 
 // write is line that is told to nobody else.
 func (b *bars) write(text string) {
+	text = observe.Escape(text)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// A standard error that is gone leaves nowhere to complain.
@@ -133,7 +135,7 @@ func (b *bars) Start(name string, total int64) kernel.Task {
 	}
 	bar := b.progress.AddBar(total,
 		mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(name, decor.WCSyncSpaceR)),
+		mpb.PrependDecorators(decor.Name(observe.Escape(name), decor.WCSyncSpaceR)),
 		mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
 	return &download{bars: b, name: name, bar: bar}
 }

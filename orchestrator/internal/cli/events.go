@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
+	"github.com/ctmatrix/ctmatrix/orchestrator/internal/render"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
 
@@ -171,7 +172,7 @@ func (e *events) tell(name string, make func(eventHead) any) {
 	if err != nil {
 		panic(err) // strings, numbers and lists of them can be encoded
 	}
-	e.queue = append(e.queue, append(line, '\n'))
+	e.queue = append(e.queue, append(render.Harmless(line), '\n'))
 	e.more.Signal()
 }
 

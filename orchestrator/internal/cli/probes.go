@@ -76,7 +76,10 @@ func globError(err error) error {
 }
 
 func (a *app) json(v any) error {
-	enc := json.NewEncoder(a.stdout)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = a.stdout.Write(append(render.Harmless(text), '\n'))
+	return err
 }

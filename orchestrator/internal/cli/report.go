@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -212,7 +213,14 @@ func (a *app) writeReport(f reportFormat, s told, output string) error {
 		_, err := a.stdout.Write(buf.Bytes())
 		return err
 	}
-	if err := os.WriteFile(output, buf.Bytes(), 0o666); err != nil {
+	if real, err := filepath.EvalSymlinks(output); err == nil {
+		output = real // a link stays one
+	}
+	write := results.Replace
+	if info, err := os.Stat(output); err == nil && !info.Mode().IsRegular() {
+		write = func(path string, data []byte) error { return os.WriteFile(path, data, 0o666) } // a pipe
+	}
+	if err := write(output, buf.Bytes()); err != nil {
 		return fmt.Errorf("write report: %w: name another file with --output", err)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/render"
 )
@@ -66,7 +67,8 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.As(err, &exit{}) {
 		for _, line := range strings.Split(strings.TrimSpace(err.Error()), "\n") {
-			fmt.Fprintf(stderr, "ctmatrix: %s\n", line)
+			// What it says may be a mirror's words, or a guest's.
+			fmt.Fprintf(stderr, "ctmatrix: %s\n", observe.Escape(line))
 		}
 	}
 	return exitStatus(err)
@@ -114,7 +116,7 @@ run failed, 64 the command was called wrongly.`,
 	f.StringVar(&a.qemu, "qemu", "qemu-system-x86_64", "QEMU to run: a name to look up in PATH, or a path")
 	root.AddCommand(
 		a.runCommand(), a.diffCommand(), a.blessCommand(), a.timelineCommand(), a.bisectCommand(), a.stabilityCommand(),
-		a.reportCommand(), a.shellCommand(), a.probesCommand(), a.kernelsCommand(), a.doctorCommand(), a.versionCommand(), a.manCommand(),
+		a.reportCommand(), a.shellCommand(), a.benchCommand(), a.probesCommand(), a.kernelsCommand(), a.doctorCommand(), a.versionCommand(), a.manCommand(),
 	)
 	root.AddCommand(a.topics()...)
 	a.completions(root)

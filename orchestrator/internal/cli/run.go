@@ -176,17 +176,19 @@ func (a *app) measure(cmd *cobra.Command, flags runFlags, started time.Time) (st
 func (a *app) execute(ctx context.Context, s *sched.Scheduler, cells []sched.Cell, bars *bars, flags runFlags) error {
 	bars.probes = len(s.Selected)
 	a.events.planned(s.Out.Dir(), s.Jobs, bars.probes, s.Out.Plan().Cells)
+	again := "ctmatrix run --resume"
+	if flags.out != defaultOut {
+		again += " " + s.Out.Dir()
+	}
 	if err := s.Run(ctx, cells); err != nil {
-		return err
+		bars.Close()
+		return fmt.Errorf("%w\nnot all results could be written: once they can, `%s` goes on", err, again)
 	}
 	bars.Close()
 	if ctx.Err() == nil {
 		return s.Out.Finish(time.Now())
 	}
-	a.again = "ctmatrix run --resume"
-	if flags.out != defaultOut {
-		a.again += " " + s.Out.Dir()
-	}
+	a.again = again
 	return nil
 }
 
@@ -244,7 +246,7 @@ func (a *app) scheduler(ctx context.Context, c *matrix.Config, catalog *kernel.C
 		Kernels: catalog, Booter: booter, Jobs: jobs, Agent: agent,
 		Modules: all.Modules, Selected: names,
 		ImageDir: imageDir(cache), Cells: sched.OpenCells(cache), History: sched.OpenHistory(cache),
-		Stored: stored, Warn: a.warn,
+		Stored: stored, Whole: catalog.Whole, Warn: a.warn,
 	}, listing, nil
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -64,15 +66,20 @@ func runScript(t *testing.T, script string) {
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond != "agent" {
-				return false, errors.New("unknown condition " + cond)
+			switch cond {
+			case "agent":
+				_, err := agentbin.Agent("amd64")
+				return err == nil, nil
+			case "mount":
+				return mayMount(), nil
 			}
-			_, err := agentbin.Agent("amd64")
-			return err == nil, nil
+			return false, errors.New("unknown condition " + cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"damage":           damage,
 			"mirror-corrupt":   part(mirror.Corrupt),
+			"mirror-cut-off":   part(mirror.CutOff),
+			"mirror-large":     part(func(version string) { addLarge(mirror, version) }),
 			"mirror-remove":    part(mirror.Remove),
 			"mirror-wrong-key": part(mirror.SignWrongly),
 			"status":           status,
@@ -103,6 +110,22 @@ func newMirror(t *testing.T) *kerneltest.Mirror {
 		Version: "7.1.13-1~bpo13+1", Release: "7.1.13+deb13-cloud-amd64", Layout: kerneltest.Split, Unlisted: []string{"modules"},
 	})
 	return m
+}
+
+// addLarge offers a kernel of 3 MB in a package as large, and as "VERSION0" one of
+// 30 MB in a package of some kB.
+func addLarge(m *kerneltest.Mirror, version string) {
+	noise := make([]byte, 3<<20)
+	rand.NewChaCha8([32]byte{}).Read(noise) // never fails
+	for v, image := range map[string]string{version: string(noise), version + "0": strings.Repeat("zero", 8<<20)} {
+		m.Add("bookworm", kerneltest.Kernel{Version: v, Release: v + "-cloud-amd64", Image: image})
+	}
+}
+
+// mayMount reports whether a test may mount a tmpfs, in name spaces of its own.
+// Root always may, and where it may not the test fails.
+func mayMount() bool {
+	return os.Geteuid() == 0 || exec.Command("unshare", "-rm", "mount", "-t", "tmpfs", "none", "/tmp").Run() == nil
 }
 
 // damage changes a byte of a stored kernel's file, whose size stays, or cuts it

@@ -222,6 +222,7 @@ func (a *app) prepareShell(ctx context.Context, c *matrix.Config, v visit, o *sh
 	if o.Kernel, err = catalog.Fetch(ctx, candidates[0]); err != nil {
 		return nil, err
 	}
+	o.Check = func() error { return catalog.Whole(ctx, o.Kernel) }
 	o.Programs, err = a.programs(ctx, catalog, bars)
 	return q, err
 }

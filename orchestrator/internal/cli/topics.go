@@ -20,6 +20,7 @@ const exitStatusTopic = `  0   nothing differs, or notes explain all that does
   1   behaviour differs, and nothing explains it
   2   ctmatrix or a kernel's run failed: something could not be compared
   64  wrong usage; one line says which, and how to mend it
+  130 interrupted a second time, and ended at once (143: terminated so)
 
 So of run, diff and timeline. A failure weighs more than a change, since more changes
 may hide behind it. Others differ:

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"encoding/json"
 	"io"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
@@ -101,10 +100,7 @@ func BisectJSON(w io.Writer, r *bisect.Report, s Summary) error {
 	for i, b := range search.Boundaries() {
 		out.Boundaries = append(out.Boundaries, boundaryOf(r, i, b))
 	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(out)
+	return encode(w, out)
 }
 
 func answersOf(s *bisect.Search, kernels []int) []BisectAnswer {

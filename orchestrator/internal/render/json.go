@@ -1,8 +1,13 @@
 package render
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/beside"
@@ -177,10 +182,34 @@ func reportOf(t *table.Table, s Summary) Report {
 }
 
 func encode(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(Harmless(buf.Bytes()))
+	return err
+}
+
+// Harmless returns the same JSON with every character that a terminal might act
+// on, or that turns the direction of writing, in the form \uXXXX. Those of ASCII
+// have that form already.
+func Harmless(text []byte) []byte {
+	var out []byte
+	done := 0 // what is in out, or need not be
+	for i, r := range string(text) {
+		if r < utf8.RuneSelf && r != 0x7f || strconv.IsPrint(r) {
+			continue
+		}
+		out = append(out, text[done:i]...)
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, "\\u%04x", unit)
+		}
+		done = i + utf8.RuneLen(r)
+	}
+	return append(out, text[done:]...)
 }
 
 func chanceOf(t *table.Table, c table.ChanceRow) Chance {

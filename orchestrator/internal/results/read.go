@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
@@ -87,11 +89,19 @@ func openCell(dir string, planned Planned) (CellRows, error) {
 }
 
 func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	// To open a pipe would wait for somebody to write to it.
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, pathError(path, err)
 	}
-	defer f.Close()
+	defer f.Close() // only read
+	info, err := f.Stat()
+	if err != nil {
+		return nil, pathError(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &FileError{Path: path, Err: errors.New("not a regular file")}
+	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, pathError(path, err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
@@ -268,6 +269,20 @@ func TestOpenSaysWhere(t *testing.T) {
 				t.Errorf("error %v, want line %d of %s to say %q", err, c.line, path, c.says)
 			}
 		})
+	}
+}
+
+// A pipe in the place of a file holds nobody up, and is none.
+func TestOpenPipes(t *testing.T) {
+	for _, name := range []string{PlanFile, "6.1.192/" + CellFile, "6.1.192/" + RowsFile} {
+		w := write(t, t.TempDir())
+		path := filepath.Join(w.Dir(), name)
+		if err := errors.Join(os.Remove(path), unix.Mkfifo(path, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(w.Dir()); err == nil || err.Error() != path+": not a regular file" {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -195,15 +195,50 @@ func (s *Scheduler) configure(cell *results.Cell, k *kernel.Kernel) {
 }
 
 // image builds the layers that all boots of a kernel share.
-func (s *Scheduler) image(cell *results.Cell, k *kernel.Kernel) ([]initramfs.Layer, error) {
+func (s *Scheduler) image(ctx context.Context, cell *results.Cell, k *kernel.Kernel) ([]initramfs.Layer, error) {
 	defer step(cell, "image", time.Now())
-	agent, err := initramfs.Agent(s.Agent)
+	cache := initramfs.Cache{Dir: s.ImageDir}
+	if s.Whole != nil {
+		cache.Check = func() error { return s.Whole(ctx, k) }
+	}
+	return Layers(cache, k, s.Agent, s.Modules)
+}
+
+// Layers are those of an image with an agent and modules, compressed where the kernel
+// is known to unpack them.
+func Layers(cache initramfs.Cache, k *kernel.Kernel, bin []byte, modules []string) ([]initramfs.Layer, error) {
+	agent, err := initramfs.Agent(bin)
 	if err != nil {
 		return nil, err
 	}
-	modules, err := initramfs.Cache{Dir: s.ImageDir}.Modules(k.Digest, k.ModulesDir, k.Release, s.Modules)
+	cache.Signed = SignedOnly(k)
+	m, err := cache.Modules(k.Digest, k.ModulesDir, k.Release, modules)
 	if err != nil {
 		return nil, err
 	}
-	return []initramfs.Layer{modules.Layer, agent}, nil
+	layers := []initramfs.Layer{m.Layer, agent}
+	if configOf(k)["CONFIG_RD_LZ4"] != "y" {
+		return layers, nil
+	}
+	for i := range layers {
+		if layers[i], err = cache.Packed(layers[i]); err != nil {
+			return nil, err
+		}
+	}
+	return layers, nil
+}
+
+// SignedOnly reports whether a kernel may refuse modules without a signature.
+func SignedOnly(k *kernel.Kernel) bool { return configOf(k).SignedOnly() }
+
+// configOf is a kernel's configuration, and nil where it is not known.
+func configOf(k *kernel.Kernel) kconfig.Config {
+	if k.Config == "" {
+		return nil
+	}
+	config, err := kconfig.Read(k.Config)
+	if err != nil {
+		return nil // which is told where options are
+	}
+	return config
 }

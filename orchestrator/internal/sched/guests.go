@@ -30,7 +30,7 @@ func (s *Scheduler) boot(ctx context.Context, i int, c *collector, t *task, k *k
 	began, probes := time.Now(), len(c.notEnded(c.selected))
 	s.outlook.begin(i, began)
 	s.Progress.State(i, *c.cell, "boots")
-	layers, err := s.image(c.cell, k)
+	layers, err := s.image(ctx, c.cell, k)
 	if err != nil {
 		return failed(ctx, err)
 	}

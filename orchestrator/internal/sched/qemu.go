@@ -3,6 +3,7 @@ package sched
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 	"github.com/ctmatrix/ctmatrix/images/initramfs"
+	"github.com/ctmatrix/ctmatrix/images/kernel/vmlinux"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/matrix"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/remote"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/splat"
@@ -31,6 +33,7 @@ type QEMU struct {
 	cpus    *vm.CPUs         // that guests are pinned to
 	devices []vm.Device      // of every guest
 	verbose func(msg string) // told each QEMU's command line
+	started func(came string, v *vm.VM)
 
 	mu     sync.Mutex
 	proofs map[vm.Accel]error // nil for what was seen to work
@@ -43,6 +46,10 @@ type QEMUOptions struct {
 	Cold    bool             // boot every guest, save none
 	Seed    uint32           // of what a virtual machine draws; 0 is vm's default
 	Verbose func(msg string) // told each guest's command line
+	// Started is given each virtual machine when it has started, to be measured, and
+	// whether it is to "boot" or to "restore". It is called from several goroutines,
+	// and may be nil.
+	Started func(came string, v *vm.VM)
 }
 
 // NewQEMU finds a QEMU.
@@ -62,7 +69,7 @@ func NewQEMU(ctx context.Context, o QEMUOptions) (*QEMU, error) {
 	}
 	q := &QEMU{
 		program: program, version: version, build: build, dir: filepath.Join(o.Cache, "host"), cpus: cpus,
-		seed: o.Seed, verbose: o.Verbose, proofs: map[vm.Accel]error{},
+		seed: o.Seed, verbose: o.Verbose, started: o.Started, proofs: map[vm.Accel]error{},
 	}
 	sandbox, err := vm.HasSandbox(ctx, program)
 	if err != nil {
@@ -179,7 +186,7 @@ func (q *QEMU) boot(ctx context.Context, image Image, m Machine, pinned bool, de
 		return nil, err
 	}
 	v.Devices = append(v.Devices, devices...)
-	v.Kernel, v.Append, v.Console = image.Kernel, image.Args, image.Console
+	v.Append, v.Console = image.Args, image.Console
 	keys, err := remote.NewKeys()
 	if err != nil {
 		return nil, err
@@ -192,8 +199,16 @@ func (q *QEMU) boot(ctx context.Context, image Image, m Machine, pinned bool, de
 		g.release()
 		return nil, err
 	}
-	q.verbose(v.String())
+	q.tell("boot", v)
 	return g, nil
+}
+
+// tell tells of a machine that has started.
+func (q *QEMU) tell(came string, v *vm.VM) {
+	q.verbose(v.String())
+	if q.started != nil {
+		q.started(came, v)
+	}
 }
 
 func (q *QEMU) start(ctx context.Context, g *qemuGuest, image Image) error {
@@ -201,8 +216,7 @@ func (q *QEMU) start(ctx context.Context, g *qemuGuest, image Image) error {
 	if err != nil {
 		return err
 	}
-	layers := append(append([]initramfs.Layer{}, image.Layers...), boot)
-	if err := g.vm.Ramdisk(func(w io.Writer) error { return initramfs.Assemble(w, layers...) }); err != nil {
+	if err := load(g.vm, image, boot); err != nil {
 		return err
 	}
 	if g.conn, err = g.vm.Port(observe.PortName); err != nil {
@@ -213,6 +227,18 @@ func (q *QEMU) start(ctx context.Context, g *qemuGuest, image Image) error {
 		return err
 	}
 	return nil
+}
+
+// load gives a machine the kernel of an image, without its wrapping where it can do
+// without, and an initramfs of more layers and its own.
+func load(v *vm.VM, image Image, more ...initramfs.Layer) error {
+	v.Kernel = image.Kernel
+	err := v.Unwrapped(func(w io.Writer) error { return vmlinux.Extract(image.Kernel, w) })
+	if err != nil && !errors.Is(err, vmlinux.ErrWrapped) {
+		return err
+	}
+	layers := slices.Concat(more, image.Layers) // those of the image may be compressed
+	return v.Ramdisk(func(w io.Writer) error { return initramfs.Assemble(w, layers...) })
 }
 
 // pin has a guest of one CPU run on one of the host's until release is called:

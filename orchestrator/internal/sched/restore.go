@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
-	"github.com/ctmatrix/ctmatrix/images/initramfs"
+	"github.com/ctmatrix/ctmatrix/images/kernel/store"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/splat"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/vm"
 )
@@ -71,10 +71,23 @@ func (g *restored) Ready(ctx context.Context) error {
 	}
 	v.Console, v.Incoming = g.image.Console, true
 	v.RAM = &vm.RAM{Path: filepath.Join(dir, savedRAM), Private: true}
+	if err := writable(v.RAM.Path); err != nil {
+		return err
+	}
 	if err := g.start(v); err != nil {
 		return err
 	}
 	return v.Up(ctx)
+}
+
+// writable says in plain words why QEMU will not open a guest's memory: it opens
+// it for writing, though it only ever changes a copy.
+func writable(ram string) error {
+	f, err := os.OpenFile(ram, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("restore a guest: %w, which QEMU wants to write: set %s to a directory that can be written, or boot every guest with --cold", err, store.EnvDir)
+	}
+	return f.Close()
 }
 
 // tellBoot reads what the guest printed before it was saved, and copies it to its
@@ -112,7 +125,11 @@ func (g *restored) start(v *vm.VM) error {
 		return err
 	}
 	g.vm = v
-	g.q.verbose(v.String())
+	came := "boot"
+	if v.Incoming {
+		came = "restore"
+	}
+	g.q.tell(came, v)
 	return nil
 }
 
@@ -129,14 +146,14 @@ func (g *restored) save(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	v.Kernel, v.Append = g.image.Kernel, g.image.Args
+	v.Append = g.image.Args
 	v.Console = io.MultiWriter(console, g.image.Console)
 	ram, err := v.NewRAM()
 	if err != nil {
 		return err
 	}
 	defer ram.Close() // it is in memory only
-	if err := v.Ramdisk(func(w io.Writer) error { return initramfs.Assemble(w, g.image.Layers...) }); err != nil {
+	if err := load(v, g.image); err != nil {
 		return err
 	}
 	if err := g.start(v); err != nil {

@@ -68,6 +68,9 @@ type Scheduler struct {
 	Selected []string // names of the probes to run
 	Shuffle  *uint64  // seed, nil for the suite's own order
 	ImageDir string   // cache of image layers
+	// Whole is asked whether a kernel's files are what they were when it was stored,
+	// before an image is made of them. It may be nil.
+	Whole func(ctx context.Context, k *kernel.Kernel) error
 	// FreshGuest gives each probe a guest of its own.
 	FreshGuest bool
 	// Capture has the packets of each probe written down. Its cells are neither
@@ -198,6 +201,9 @@ func (s *Scheduler) task(ctx context.Context, i int, t task) error {
 	}
 	cell := Planned(t.Cell)
 	err := s.run(ctx, i, &cell, t)
+	if err != nil { // however it fared: nobody can read it
+		cell.Outcome, cell.Reason = results.CellFailed, err.Error()
+	}
 	s.outlook.end(i, time.Now())
 	s.Progress.State(i, cell, string(cell.Outcome))
 	return err

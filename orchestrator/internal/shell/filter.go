@@ -19,6 +19,7 @@ import (
 type filter struct {
 	w     io.Writer
 	state filterState
+	more  int    // bytes that go on with the character
 	seq   []byte // of the sequence that is not complete yet
 	out   []byte
 
@@ -81,10 +82,12 @@ func (f *filter) take(b byte) {
 		f.takeGround(b)
 	case lead:
 		f.state = ground
-		if b < 0x80 || b > lastC {
-			f.out = append(f.out, c1)
+		switch {
+		case b < 0x80 || b >= 0xc0: // the character is not whole: nothing is left of it
 			f.takeGround(b)
-		} else if isString(b - 0x40) {
+		case b > lastC:
+			f.out = append(f.out, c1, b)
+		case isString(b - 0x40):
 			f.state = skipped
 		}
 	case escape:
@@ -109,14 +112,29 @@ func (f *filter) take(b byte) {
 	}
 }
 
+// takeGround passes characters on. What begins none and goes on with none is
+// dropped: C1 controls to a terminal that takes bytes, and the second half of one to
+// a terminal that has seen the first.
 func (f *filter) takeGround(b byte) {
-	switch b {
-	case esc:
+	more := f.more
+	f.more = 0
+	switch {
+	case b == esc:
 		f.seq, f.state = append(f.seq[:0], esc), escape
-	case c1:
+	case b == c1:
 		f.state = lead
-	default:
+	case b < 0x80:
 		f.out = append(f.out, b)
+	case b < 0xc0 && more > 0:
+		f.out, f.more = append(f.out, b), more-1
+	case b > c1 && b < 0xf5:
+		f.out, f.more = append(f.out, b), 1
+		if b >= 0xe0 {
+			f.more = 2
+		}
+		if b >= 0xf0 {
+			f.more = 3
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ func TestFilter(t *testing.T) {
 // Whatever comes, in whatever pieces: no string of control gets through, and the
 // pieces do not matter.
 func FuzzFilter(f *testing.F) {
-	for _, s := range []string{"abc", "\x1b]0;t\x07x", "\xc2\x9d52;c;x\x1b\\", "\x1b[?1049h\x1b[?25l", "\x1b\x1b]x", "\xc2\xc2\x90", "\x1bP\xc2\x1b[m"} {
+	for _, s := range []string{"abc", "\x1b]0;t\x07x", "\xc2\x9d52;c;x\x1b\\", "\x1b[?1049h\x1b[?25l", "\x1b\x1b]x", "\xc2\xc2\x90", "\x1bP\xc2\x1b[m", "\xc2\x1b\x9d0;t\x07", "\xe2\x82\xac\x9d", "\xc1\x9d"} {
 		f.Add([]byte(s), uint8(1))
 	}
 	f.Fuzz(func(t *testing.T, data []byte, step uint8) {
@@ -69,6 +69,11 @@ func FuzzFilter(f *testing.F) {
 		}
 		if whole.String() != pieces.String() || a.undo() != b.undo() {
 			t.Fatalf("%q at once, %q in pieces", whole.String(), pieces.String())
+		}
+		for i := range whole.Bytes() { // a control that stands alone
+			if c := whole.Bytes()[i]; c >= 0x80 && c <= 0x9f && (i == 0 || whole.Bytes()[i-1] < 0x80) {
+				t.Fatalf("%#x came through of %q as %q", c, data, whole.String())
+			}
 		}
 		for _, bad := range []string{"\x1b]", "\x1bP", "\x1b_", "\x1b^", "\x1bX", "\xc2\x9d", "\xc2\x90", "\xc2\x9b"} {
 			if strings.Contains(whole.String(), bad) {

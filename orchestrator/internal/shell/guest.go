@@ -33,6 +33,8 @@ type Options struct {
 	Args     []string // more kernel arguments
 	GDB      int      // port of QEMU's stub for a debugger, 0 for none
 	ImageDir string   // cache of image layers
+	// Check is initramfs.Cache's.
+	Check func() error
 }
 
 // Guest is a guest that somebody looks around in.
@@ -49,7 +51,8 @@ type Guest struct {
 // falls behind where the host emulates slower than it counts. It has neither a
 // port nor programs, and its SSH keys would have to be kept with it.
 func Open(ctx context.Context, q *sched.QEMU, o Options) (*Guest, error) {
-	modules, err := initramfs.Cache{Dir: o.ImageDir}.Modules(o.Kernel.Digest, o.Kernel.ModulesDir, o.Kernel.Release, o.Modules)
+	cache := initramfs.Cache{Dir: o.ImageDir, Check: o.Check, Signed: sched.SignedOnly(o.Kernel)}
+	modules, err := cache.Modules(o.Kernel.Digest, o.Kernel.ModulesDir, o.Kernel.Release, o.Modules)
 	if err != nil {
 		return nil, err
 	}

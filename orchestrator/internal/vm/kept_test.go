@@ -36,12 +36,15 @@ func TestKeptWaiting(t *testing.T) {
 }
 
 // The host counts for real processes, or says nothing of them.
-func TestKeptWaitingOfProcess(t *testing.T) {
-	if got := keptWaiting(os.Getpid()); got < 0 {
-		t.Errorf("this process waited for %v", got)
+func TestUsageOfProcess(t *testing.T) {
+	if ran, waited := scheduled(os.Getpid()); ran < 0 || waited < 0 {
+		t.Errorf("this process ran for %v and waited for %v", ran, waited)
+	}
+	if got := peak(os.Getpid()); got < 1<<20 {
+		t.Errorf("this process had %d bytes in RAM at most", got)
 	}
 	const nobody = 1 << 30 // above the greatest there can be
-	if got := keptWaiting(nobody); got != 0 {
-		t.Errorf("no process waited for %v", got)
+	if ran, waited := scheduled(nobody); ran != 0 || waited != 0 || peak(nobody) != 0 {
+		t.Errorf("no process ran for %v, waited for %v and had %d bytes", ran, waited, peak(nobody))
 	}
 }

@@ -54,6 +54,7 @@ type VM struct {
 	Kernel       string // path of its image
 	Initrd       string
 	Append       []string // kernel arguments beyond BaseArgs
+	Bare         bool     // the kernel is given no arguments but Append
 	Devices      []Device
 	Pin          int       // host CPU that QEMU runs on, or AnyCPU
 	RAM          *RAM      // nil keeps the guest's memory in QEMU
@@ -70,6 +71,7 @@ type VM struct {
 	qmp       *qmp
 	startTook *atomic.Int64 // nanoseconds of CPU until QEMU answered; 0 before
 	shutdown  string        // why the machine ended, in QEMU's words, once that is known
+	meter     *meter
 	gone      chan struct{} // closed when the process is
 	err       error         // how QEMU ended, once gone is closed
 	files     []*os.File
@@ -87,7 +89,7 @@ const (
 func (v *VM) withDefaults() *VM {
 	d := &VM{
 		QEMU: v.QEMU, Machine: v.Machine, Accel: v.Accel, Clock: v.Clock, CPUs: v.CPUs, MemoryMB: v.MemoryMB,
-		Kernel: v.Kernel, Initrd: v.Initrd, Append: v.Append, Devices: v.Devices,
+		Kernel: v.Kernel, Initrd: v.Initrd, Append: v.Append, Bare: v.Bare, Devices: v.Devices,
 		RAM: v.RAM, Incoming: v.Incoming, Seed: v.Seed,
 	}
 	orDefault(&d.QEMU, DefaultQEMU)
@@ -176,18 +178,37 @@ func (v *VM) Port(name string) (net.Conn, error) {
 
 // Ramdisk makes what write writes the initramfs. It is kept in memory and never
 // on disk: nothing is left of it, however the program ends. Only before Start.
-func (v *VM) Ramdisk(write func(io.Writer) error) error {
-	fd, err := unix.MemfdCreate("initramfs", unix.MFD_CLOEXEC)
+func (v *VM) Ramdisk(write func(io.Writer) error) (err error) {
+	v.Initrd, err = v.memoryFile("initramfs", write)
+	return err
+}
+
+// Unwrapped makes what write writes the kernel, kept like a Ramdisk, in place of the
+// image that it is made of. An error of write is returned as it is wrapped, and then
+// the kernel is what it was. Only before Start.
+func (v *VM) Unwrapped(write func(io.Writer) error) error {
+	if err := checkImage(v.Kernel); err != nil {
+		return err
+	}
+	path, err := v.memoryFile("kernel", write)
+	if err == nil {
+		v.Kernel = path
+	}
+	return err
+}
+
+// memoryFile is the path, to QEMU, of a file in memory.
+func (v *VM) memoryFile(name string, write func(io.Writer) error) (string, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
-		return fmt.Errorf("make room for the initramfs: %w", err)
+		return "", fmt.Errorf("make room for the %s: %w", name, err)
 	}
-	f := os.NewFile(uintptr(fd), "initramfs")
+	f := os.NewFile(uintptr(fd), name)
 	if err := write(f); err != nil {
-		f.Close()
-		return fmt.Errorf("write the initramfs: %w", err)
+		f.Close() // of no use
+		return "", fmt.Errorf("write the %s: %w", name, err)
 	}
-	v.Initrd = fmt.Sprintf("/proc/self/fd/%d", v.inherit(f))
-	return nil
+	return fmt.Sprintf("/proc/self/fd/%d", v.inherit(f)), nil
 }
 
 // errTextLimit bounds what is kept of QEMU's own complaints.
@@ -205,7 +226,7 @@ func (v *VM) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A file that QEMU inherits is not there under its name here.
+	// One that QEMU inherits was checked as an image.
 	if !v.Incoming && !strings.HasPrefix(v.Kernel, "/proc/self/fd/") {
 		if err := checkImage(v.Kernel); err != nil {
 			return err
@@ -226,7 +247,7 @@ func (v *VM) Start(ctx context.Context) error {
 	orDefault(&limit, DefaultConsoleLimit)
 	drained := make(chan error, 1)
 	go func() { drained <- drain(console, v.screen, v.Console, limit); console.Close() }()
-	err = launch(v.cmd, v.Pin, func(err error) { v.err = err; close(v.gone) })
+	err = launch(v.cmd, v.Pin, func(err error) { v.err, v.meter.ended = err, time.Now(); close(v.gone) })
 	if err != nil {
 		out.Close() // which ends the reader of the console
 		<-drained
@@ -244,10 +265,10 @@ func (v *VM) prepare(path string, conn net.Conn, fd int, out *os.File) {
 	v.monitor, v.qmp = &monitor{fd}, newQMP(conn)
 	v.screen = NewScreen()
 	v.screen.state = v.state
-	v.screen.kept = func() time.Duration { return keptWaiting(v.cmd.Process.Pid) }
+	v.screen.kept = func() time.Duration { _, waited := scheduled(v.cmd.Process.Pid); return waited }
 	v.stderr = limited{w: &v.errText, left: errTextLimit}
 	v.startTook = new(atomic.Int64)
-	v.gone = make(chan struct{})
+	v.gone, v.meter = make(chan struct{}), &meter{began: time.Now()}
 	v.cmd = exec.Command(path, v.Args()...)
 	v.cmd.Stdout, v.cmd.Stderr = out, &v.stderr
 	v.cmd.ExtraFiles = v.files
