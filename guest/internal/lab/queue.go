@@ -112,8 +112,32 @@ func OpenQueue(number uint16, length uint32, flags QueueFlags) (*Queue, error) {
 	return q, nil
 }
 
-// Close leaves the queue. What waits in it is dropped.
-func (q *Queue) Close() error { return q.conn.Close() }
+// queueModule has queues. It is used once more for each that has a listener.
+const queueModule = "nfnetlink_queue"
+
+// graceTicks bounds the wait for a grace period of RCU.
+const graceTicks = 50
+
+// Close leaves the queue. What waits in it is dropped, which the kernel does after a
+// grace period, and then gives its module back (instance_destroy_rcu in
+// net/netfilter/nfnetlink_queue.c). That is waited for: to packets whose rule goes
+// before them, 6.1 says WARNING (nf_reinject). A queue that was left before is given
+// back already, and nothing comes of the wait.
+func (q *Queue) Close() error {
+	before, counted := ModuleUses(queueModule)
+	if err := q.conn.Close(); err != nil || counted != nil {
+		return err
+	}
+	for range graceTicks {
+		if now, err := ModuleUses(queueModule); err != nil || now < before {
+			return err
+		}
+		if err := PassTicks(1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Configure changes the queue by attributes of enum nfqnl_attr_config. The error is
 // the kernel's errno.
