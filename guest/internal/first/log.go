@@ -10,8 +10,9 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
-// mostTold bounds the lines of the kernel's log that are told when the server ended.
-const mostTold = 40
+// mostTold bounds the lines of the kernel's log that are told when the server ended:
+// of a guest without memory some traces follow the one that matters.
+const mostTold = 200
 
 // warning is the least of a log's levels that is told: the others are not about what
 // went wrong.
