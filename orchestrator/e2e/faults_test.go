@@ -30,7 +30,7 @@ var falls = []struct {
 	{"hangs-off", observe.Crashed, `^the guest hung during fault/hangs-off: not within .*, in nft_redir_module_init`, "nft_redir_module_init"},
 	{"idles", observe.Crashed, `^the guest hung during fault/idles: not within `, anyTrace},
 	{"killed", observe.Broken, `^the agent ended during fault/killed: server ended: killed by signal 9 \(killed\)$`, ""},
-	{"memory", observe.Broken, `^the guest ran out of memory during fault/memory: Out of memory: Killed process \d+ \(init\)`, ""},
+	{"memory", observe.Broken, `^the guest ran out of memory during fault/memory: (Out of memory: Killed process \d+ \(init\)|init invoked oom-killer: )`, ""},
 	{"none", observe.Recorded, `^$`, ""},
 	{"oops", observe.Crashed, `^the kernel died during fault/oops: Oops: invalid opcode: .*, in nft_redir_module_init ← do_one_initcall`, "nft_redir_module_init ← do_one_initcall ← "},
 	{"panic", observe.Crashed, `^the kernel died during fault/panic: Kernel panic - not syncing: sysrq triggered crash, in sysrq_handle_crash ← `, "sysrq_handle_crash ← "},
