@@ -19,6 +19,7 @@ const module = "github.com/ctmatrix/ctmatrix/"
 // below names, where it names any.
 var layers = [][]string{
 	{"guest/observe", "guest/internal/kfile", "guest/internal/nfnl"},
+	{"guest/internal/kmsg"},
 	{"guest/internal/first", "guest/internal/wire", "guest/internal/modules"},
 	{"guest/internal/ct"},
 	{"guest/internal/lab"},
@@ -53,7 +54,7 @@ var may = []struct {
 	imports []string
 }{
 	{"guest/observe", nil},
-	{"guest/internal/first", []string{"guest/observe"}},
+	{"guest/internal/first", []string{"guest/observe", "guest/internal/kmsg"}},
 	{"guest/", []string{"guest/"}},
 	{"images/initramfs", []string{"guest/observe", "images/kernel/unpack"}},
 	{"images/", []string{"images/"}},

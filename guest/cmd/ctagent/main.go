@@ -1,6 +1,6 @@
-// Command ctagent is the program inside the guest: init when it is the first
-// process, which package first then is before main, the server that init starts, and the suite that the host asks for.
-// On the host it lists its probes.
+// Command ctagent is the program inside the guest: init when it is the first process
+// (package first, which then never comes to main), the server that init starts, and
+// the suite that the host asks for. On the host it lists its probes.
 package main
 
 import (

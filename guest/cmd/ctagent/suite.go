@@ -104,7 +104,7 @@ const sysmonSlack = 10 * time.Millisecond
 
 // watchRarely slows down Go's monitor of its own threads, which wakes every 20 µs
 // of a busy guest's time to see whether one of them is blocked by the kernel: a
-// tenth of all that a guest does. With slack it wakes when something else does.
+// sixth of all that a guest does. With slack it wakes when something else does.
 //
 // It is the first thread that Go makes (runtime.main in runtime/proc.go).
 func watchRarely() error {

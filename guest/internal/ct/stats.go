@@ -18,7 +18,8 @@ type Stats struct {
 }
 
 // counters are the statistics by their attribute, enum ctattr_stats_cpu of
-// include/uapi/linux/netfilter/nfnetlink_conntrack.h, in the order in which they are written.
+// include/uapi/linux/netfilter/nfnetlink_conntrack.h, in the order in which they are
+// written.
 var counters = []struct {
 	attr uint16
 	name string

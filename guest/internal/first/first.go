@@ -6,8 +6,8 @@
 // with the rest took 0.4 s of CPU under emulation, for a process that needs none of
 // it. Go initializes packages in the order of their import paths, each after what
 // it imports ("Program initialization" in its specification). So this one comes
-// early for as long as it imports nothing but the standard library and
-// guest/observe; a test of the program holds that.
+// early for as long as it imports nothing but the standard library, guest/observe
+// and guest/internal/kmsg; a test of the program holds that.
 package first
 
 import (

@@ -3,10 +3,9 @@ package first
 import (
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"syscall"
 
+	"github.com/ctmatrix/ctmatrix/guest/internal/kmsg"
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
@@ -28,7 +27,7 @@ func tellLog(console io.Writer) {
 	}
 	defer syscall.Close(fd) // only read
 	var lines []string
-	buf := make([]byte, 16<<10) // of a record, of which a line has 1024 bytes at most
+	buf := make([]byte, kmsg.Most)
 	for {
 		n, err := syscall.Read(fd, buf)
 		if err == syscall.EINTR || err == syscall.EPIPE { // EPIPE: records were overwritten meanwhile
@@ -37,7 +36,7 @@ func tellLog(console io.Writer) {
 		if err != nil || n == 0 {
 			break // EAGAIN: that was all
 		}
-		if line := complaint(string(buf[:n])); line != "" {
+		if line := complaint(buf[:n]); line != "" {
 			lines = append(lines, line)
 		}
 	}
@@ -46,20 +45,12 @@ func tellLog(console io.Writer) {
 	}
 }
 
-// complaint is a record of /dev/kmsg as the console would show it, and "" for one
-// that is no warning: "priority,number,microseconds,flags;text\n…"
-// (Documentation/ABI/testing/dev-kmsg).
-func complaint(record string) string {
-	head, text, ok := strings.Cut(record, ";")
-	fields := strings.Split(head, ",")
-	if !ok || len(fields) < 3 {
+// complaint is a record of the log as the console would show it, and "" for one that
+// is no warning.
+func complaint(record []byte) string {
+	line, err := kmsg.Parse(record)
+	if err != nil || line.Level > warning {
 		return ""
 	}
-	priority, err := strconv.ParseUint(fields[0], 10, 32)
-	at, wrong := strconv.ParseInt(fields[2], 10, 64)
-	if err != nil || wrong != nil || priority&7 > warning {
-		return ""
-	}
-	text, _, _ = strings.Cut(text, "\n")
-	return fmt.Sprintf("[%12.6f] %s", float64(at)/1e6, observe.Escape(text))
+	return fmt.Sprintf("[%12.6f] %s", float64(line.AtUS)/1e6, observe.Escape(line.Text))
 }

@@ -11,7 +11,7 @@ func TestComplaint(t *testing.T) {
 		"4,1,5,-;an \x1b[2J escape\n":                       "[    0.000005] an \\x1b[2J escape",
 		"nonsense":                                          "", "4;text": "", "x,1,2;text": "", "4,1,x;text": "", "": "",
 	} {
-		if got := complaint(record); got != want {
+		if got := complaint([]byte(record)); got != want {
 			t.Errorf("%q is told as %q, want %q", record, got, want)
 		}
 	}

@@ -33,8 +33,7 @@ func HoldHooks() error {
 		if err != nil {
 			return err
 		}
-		defer unix.Close(fd)
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, ownFiles)
+		_, err = aside(fd) // for good
 		return err
 	})
 	if err != nil {
@@ -52,13 +51,17 @@ func hangChains() error {
 		return fmt.Errorf("open nf_tables netlink: %w", err)
 	}
 	table := conn.AddTable(&nftables.Table{Name: "held", Family: nftables.TableFamilyINet})
-	for name, hook := range map[string]*nftables.ChainHook{
-		"prerouting": nftables.ChainHookPrerouting, "input": nftables.ChainHookInput, "forward": nftables.ChainHookForward,
-		"output": nftables.ChainHookOutput, "postrouting": nftables.ChainHookPostrouting,
+	for _, h := range []struct {
+		name string
+		hook *nftables.ChainHook
+	}{
+		{"prerouting", nftables.ChainHookPrerouting}, {"input", nftables.ChainHookInput}, {"forward", nftables.ChainHookForward},
+		{"output", nftables.ChainHookOutput}, {"postrouting", nftables.ChainHookPostrouting},
 	} {
-		conn.AddChain(&nftables.Chain{Name: name, Table: table, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityFilter})
+		conn.AddChain(&nftables.Chain{Name: h.name, Table: table, Type: nftables.ChainTypeFilter, Hooknum: h.hook, Priority: nftables.ChainPriorityFilter})
 	}
 	err = conn.Flush()
+	// The kernel lacks nf_tables, or chains for both families.
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
 		err = nil
 	}

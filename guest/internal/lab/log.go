@@ -1,18 +1,16 @@
 package lab
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ctmatrix/ctmatrix/guest/internal/kmsg"
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
-// Log follows the kernel's log through /dev/kmsg, whose format is
-// Documentation/ABI/testing/dev-kmsg.
+// Log follows the kernel's log through /dev/kmsg.
 type Log struct {
 	fd int
 }
@@ -32,7 +30,7 @@ func (l *Log) Close() error { return unix.Close(l.fd) }
 // Take returns the lines that came since the last Take.
 func (l *Log) Take() ([]observe.Log, error) {
 	var lines []observe.Log
-	buf := make([]byte, 8192) // CONSOLE_EXT_LOG_MAX, the most one read returns
+	buf := make([]byte, kmsg.Most)
 	for {
 		n, err := unix.Read(l.fd, buf)
 		switch {
@@ -45,29 +43,10 @@ func (l *Log) Take() ([]observe.Log, error) {
 		case err != nil:
 			return lines, fmt.Errorf("read kernel log: %w", err)
 		}
-		line, err := parseLog(buf[:n])
+		line, err := kmsg.Parse(buf[:n])
 		if err != nil {
 			return lines, err
 		}
 		lines = append(lines, line)
 	}
-}
-
-// parseLog reads "prefix,sequence,microseconds,flags[,…];text\n KEY=value…".
-func parseLog(b []byte) (observe.Log, error) {
-	head, text, ok := bytes.Cut(b, []byte(";"))
-	fields := bytes.Split(head, []byte(","))
-	if !ok || len(fields) < 4 {
-		return observe.Log{}, fmt.Errorf("kernel log record without a header: %q", b)
-	}
-	prefix, err := strconv.ParseUint(string(fields[0]), 10, 32)
-	if err != nil {
-		return observe.Log{}, fmt.Errorf("kernel log record with priority %q", fields[0])
-	}
-	at, err := strconv.ParseInt(string(fields[2]), 10, 64)
-	if err != nil {
-		return observe.Log{}, fmt.Errorf("kernel log record with time %q", fields[2])
-	}
-	text, _, _ = bytes.Cut(text, []byte("\n"))
-	return observe.Log{Level: int(prefix & 7), AtUS: at, Text: string(text)}, nil
 }

@@ -33,9 +33,7 @@ func watch(name, path string) (*watched, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	// Out of the way of the numbers that files of probes get.
-	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, ownFiles)
-	unix.Close(fd)
+	high, err := aside(fd)
 	if err != nil {
 		return nil, &fs.PathError{Op: "dup", Path: path, Err: err}
 	}
@@ -45,6 +43,14 @@ func watch(name, path string) (*watched, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// aside moves an open file out of the way of the numbers that files of probes get, and
+// so out of what a Witness lists.
+func aside(fd int) (int, error) {
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, ownFiles)
+	unix.Close(fd) // which nothing was written to
+	return high, err
 }
 
 // watchModules watches the list of modules, which is empty for a kernel that is
