@@ -2,8 +2,34 @@ package initramfs
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 )
+
+// Signatures are left out of a layer, or kept if that is asked for, and the cache does
+// not take one layer for the other.
+func TestSigned(t *testing.T) {
+	files := sample(t)
+	const path = "kernel/a.ko"
+	plain := files[path]
+	if plain == nil {
+		t.Fatalf("the sample has no %s", path)
+	}
+	files[path] = slices.Concat(plain, []byte("CN"+"id"+"signature"), []byte{0, 4, 2, 2, 2, 0, 0, 0, 0, 0, 0, 9}, []byte(signatureMagic))
+	dir, layers := kernelDir(t, files), t.TempDir()
+	for _, c := range []struct {
+		signed bool
+		want   []byte
+	}{{false, plain}, {true, files[path]}} {
+		l, err := Cache{Dir: layers, Signed: c.signed}.Modules("digest", dir, "r", []string{"a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := membersOf(t, l.Layer)["lib/ctmatrix/modules/a.ko"]; got == nil || got.Linkname != string(c.want) {
+			t.Errorf("signed %v: the module is %+v", c.signed, got)
+		}
+	}
+}
 
 func TestUnsigned(t *testing.T) {
 	info := func(signer, key byte, size ...byte) string {
