@@ -27,7 +27,7 @@ func (r *Report) Text(w io.Writer) error {
 			p.line("    %-32s  %s%s", s.Name, s.Cost, with(s.First, ", the restore in it"))
 		}
 	}
-	p.line("\n%d kernels", r.Matrix.Kernels)
+	p.line("\nall kernels: %d", r.Matrix.Kernels)
 	p.figures(r.Matrix.Figures(r.whole()))
 	return p.err
 }
