@@ -8,14 +8,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
-	"os"
 	"runtime/debug"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/agent"
+	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/internal/modules"
 	"github.com/ctmatrix/ctmatrix/guest/internal/suite"
 	"github.com/ctmatrix/ctmatrix/guest/observe"
@@ -99,32 +97,9 @@ func collectRarely() {
 	debug.SetMemoryLimit(heapLimit)
 }
 
-// sysmonSlack is by how much Go's monitor may sleep longer than it wants to.
-const sysmonSlack = 10 * time.Millisecond
-
-// watchRarely slows down Go's monitor of its own threads, which wakes every 20 µs
-// of a busy guest's time to see whether one of them is blocked by the kernel: a
-// sixth of all that a guest does. With slack it wakes when something else does.
-//
-// It is the first thread that Go makes (runtime.main in runtime/proc.go).
-func watchRarely() error {
-	threads, err := os.ReadDir("/proc/self/task") // sorted by name, and not by number
-	if err != nil {
-		return err
-	}
-	self := os.Getpid()
-	monitor := math.MaxInt
-	for _, t := range threads {
-		if tid, err := strconv.Atoi(t.Name()); err == nil && tid > self {
-			monitor = min(monitor, tid)
-		}
-	}
-	return os.WriteFile(fmt.Sprintf("/proc/%d/timerslack_ns", monitor), fmt.Append(nil, sysmonSlack.Nanoseconds()), 0)
-}
-
 func runWith(ctx context.Context, loader *modules.Loader, opts suite.Options, w io.Writer) error {
 	collectRarely()
-	if err := watchRarely(); err != nil {
+	if err := lab.WatchRarely(); err != nil {
 		return fmt.Errorf("slow down Go's monitor: %w", err)
 	}
 	out := bufio.NewWriter(w)

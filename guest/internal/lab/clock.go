@@ -45,6 +45,11 @@ var tick = sync.OnceValue(func() time.Duration {
 
 // WaitUntil waits until guest time is at least at.
 func WaitUntil(at time.Duration) error {
+	if at-Now() > longWait {
+		if err := stopUntil(at); err != nil {
+			return fmt.Errorf("sleep until %v: %w", at, err)
+		}
+	}
 	ts := unix.NsecToTimespec(at.Nanoseconds())
 	for {
 		switch err := unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil); err {
