@@ -131,10 +131,31 @@ func (n *Note) Expired(day time.Time) bool {
 // as a whole. A pattern of fewer parts than the name covers all that is below what
 // it names.
 func Matches(pattern, name string) bool {
-	parts := strings.Split(name, "/")
-	most := strings.Count(pattern, "/") + 1
-	ok, err := path.Match(pattern, strings.Join(parts[:min(len(parts), most)], "/"))
-	return err == nil && ok
+	// Every row is held against every pattern, and nearly always the first bytes say
+	// that they do not go together.
+	for i := range len(pattern) {
+		switch c := pattern[i]; {
+		case c == '*' || c == '?' || c == '[' || c == '\\':
+			ok, err := path.Match(pattern, firstParts(name, strings.Count(pattern, "/")+1))
+			return err == nil && ok
+		case i == len(name) || c != name[i]:
+			return false
+		}
+	}
+	return len(name) == len(pattern) || name[len(pattern)] == '/'
+}
+
+// firstParts are as many parts of a name, or all if there are fewer.
+func firstParts(name string, most int) string {
+	for i := range len(name) {
+		if name[i] != '/' {
+			continue
+		}
+		if most--; most == 0 {
+			return name[:i]
+		}
+	}
+	return name
 }
 
 // String names a note as a reader finds it.

@@ -1,6 +1,7 @@
 package notes
 
 import (
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,23 @@ func TestCovers(t *testing.T) {
 			t.Errorf("%s, %s → %s: %v", c.row, c.from, c.to, got)
 		}
 	}
+}
+
+// FuzzMatches holds it to what its comment says, in the fewest words.
+func FuzzMatches(f *testing.F) {
+	for _, pattern := range []string{"", "a", "a/b", "a/b/c.d", "a/b*", "a*/b/c.?", "a/[bc]/d", `a/\b`, "a/[", "/", "a/", "*"} {
+		for _, name := range []string{"", "a", "a/b", "a/b/c.d", "ab/b/c.d", "a/b/c/d", "/", "a//"} {
+			f.Add(pattern, name)
+		}
+	}
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		parts := strings.Split(name, "/")
+		most := strings.Count(pattern, "/") + 1
+		want, err := path.Match(pattern, strings.Join(parts[:min(len(parts), most)], "/"))
+		if want = want && err == nil; Matches(pattern, name) != want {
+			t.Errorf("Matches(%q, %q) = %v", pattern, name, !want)
+		}
+	})
 }
 
 func FuzzRead(f *testing.F) {
