@@ -111,13 +111,20 @@ var keptText string
 // kept are globs of the names of options, without their prefix.
 var kept = parseKept(keptText)
 
-func parseKept(text string) []string {
-	var globs []string
+// glob is a pattern of path.Match, and what all that it matches begins with.
+type glob struct{ pattern, begins string }
+
+func parseKept(text string) []glob {
+	var globs []glob
 	lines := bufio.NewScanner(strings.NewReader(text))
 	for lines.Scan() {
-		glob, _, _ := strings.Cut(lines.Text(), "#")
-		if glob = strings.TrimSpace(glob); glob != "" {
-			globs = append(globs, glob)
+		pattern, _, _ := strings.Cut(lines.Text(), "#")
+		if pattern = strings.TrimSpace(pattern); pattern != "" {
+			begins := pattern
+			if i := strings.IndexAny(pattern, `*?[\`); i >= 0 {
+				begins = pattern[:i]
+			}
+			globs = append(globs, glob{pattern, begins})
 		}
 	}
 	return globs
@@ -130,8 +137,12 @@ func Keeps(name string) bool {
 	if !ok {
 		return false
 	}
-	for _, glob := range kept {
-		if match, err := path.Match(glob, word); err == nil && match {
+	for _, g := range kept {
+		// Nearly all of the ten thousand options of a kernel end here.
+		if !strings.HasPrefix(word, g.begins) {
+			continue
+		}
+		if match, err := path.Match(g.pattern, word); err == nil && match {
 			return true
 		}
 	}

@@ -94,12 +94,12 @@ func TestRead(t *testing.T) {
 
 // A glob that cannot match would keep nothing, and nobody would see.
 func TestKept(t *testing.T) {
-	for _, glob := range kept {
-		if _, err := path.Match(glob, "A"); err != nil {
-			t.Errorf("%s: %v", glob, err)
+	for _, g := range kept {
+		if _, err := path.Match(g.pattern, "A"); err != nil {
+			t.Errorf("%s: %v", g.pattern, err)
 		}
-		if !validName(prefix + strings.TrimRight(glob, "*")) {
-			t.Errorf("%s begins no option's name", glob)
+		if !validName(prefix+strings.TrimRight(g.pattern, "*")) || !strings.HasPrefix(g.pattern, g.begins) {
+			t.Errorf("%s begins no option's name", g.pattern)
 		}
 	}
 	for name, want := range map[string]bool{
