@@ -38,17 +38,18 @@ type Known struct {
 	Console []byte        // of the guests that recorded them
 }
 
-// entry is the file of a cell, behind a line with its checksum.
+// entry is the file of a cell but for its rows: a line between one with the checksum
+// of all that follows, and the rows as in rows.jsonl.
 type entry struct {
 	Identity Identity        `json:"identity"`
 	Cell     json.RawMessage `json:"cell"`
-	Rows     string          `json:"rows"` // as in rows.jsonl
 	Console  []byte          `json:"console"`
 }
 
 const (
-	// entryHead begins an entry and changes when its form does.
-	entryHead = "ctmatrix cell 1 "
+	// entryHead begins an entry: what all forms begin with, and the form's number.
+	entryForm = "ctmatrix cell "
+	entryHead = entryForm + "2 "
 	maxEntry  = 64 << 20 // bytes that are read of one
 	cacheLock = "lock"
 	lockTime  = 10 * time.Second
@@ -89,13 +90,21 @@ func readEntry(path string, id Identity) (*Known, error) {
 	return known, nil
 }
 
+// errForm says that an entry is one of another ctmatrix: to this one it is none.
+var errForm = fmt.Errorf("of another form: %w", fs.ErrNotExist)
+
 func parseEntry(data []byte, id Identity) (*Known, error) {
 	head, body, _ := bytes.Cut(data, []byte("\n"))
-	if want := entryHead + sumOf(body); string(head) != want {
+	switch {
+	case string(head) == entryHead+sumOf(body):
+	case bytes.HasPrefix(head, []byte(entryForm)) && !bytes.HasPrefix(head, []byte(entryHead)):
+		return nil, errForm
+	default:
 		return nil, errors.New("not what was written")
 	}
+	line, rows, _ := bytes.Cut(body, []byte("\n"))
 	var e entry
-	if err := strict(body, &e); err != nil {
+	if err := strict(line, &e); err != nil {
 		return nil, err
 	}
 	if e.Identity.ID() != id.ID() {
@@ -106,7 +115,7 @@ func parseEntry(data []byte, id Identity) (*Known, error) {
 	if known.Cell, err = parseCell(e.Cell); err != nil {
 		return nil, err
 	}
-	if known.Rows, _, err = parseRows([]byte(e.Rows)); err != nil {
+	if known.Rows, _, err = parseRows(rows); err != nil {
 		return nil, err
 	}
 	if err := checkCounts(known.Cell, known.Rows); err != nil {
@@ -203,10 +212,11 @@ func encodeEntry(id Identity, k Known) ([]byte, error) {
 		return nil, err
 	}
 	console := k.Console[max(0, len(k.Console)-MaxConsole):]
-	body, err := json.Marshal(entry{Identity: id, Cell: cell, Rows: string(rows), Console: console})
+	line, err := json.Marshal(entry{Identity: id, Cell: cell, Console: console})
 	if err != nil {
 		return nil, err
 	}
+	body := slices.Concat(line, []byte("\n"), rows)
 	return append([]byte(entryHead+sumOf(body)+"\n"), body...), nil
 }
 
@@ -241,11 +251,21 @@ func (c *Cache) Collect(ctx context.Context, unusedSince time.Time, dry bool) (r
 
 // Of is what is known of the probes that are named.
 func (k Known) Of(names []string) Known {
-	return k.only(func(p Probe) bool { return slices.Contains(names, p.Name) })
+	of := setOf(names)
+	return k.only(func(p Probe) bool { return of[p.Name] })
 }
 
 func (k Known) without(names []string) Known {
-	return k.only(func(p Probe) bool { return !slices.Contains(names, p.Name) })
+	of := setOf(names)
+	return k.only(func(p Probe) bool { return !of[p.Name] })
+}
+
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
 }
 
 // only is what is known of some probes, with their rows and origins.

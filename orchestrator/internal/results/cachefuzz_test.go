@@ -19,7 +19,7 @@ func FuzzEntry(f *testing.F) {
 	}
 	body := data[len(entryHead)+64+1:]
 	f.Add(body)
-	f.Add([]byte(`{"identity":{},"cell":{"outcome":"ok"},"rows":"","console":""}`))
+	f.Add([]byte(`{"identity":{},"cell":{"outcome":"ok"},"console":""}` + "\n" + `{"row":"a/b/c.d","kind":"text","value":"e"}` + "\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		known, err := parseEntry(append([]byte(entryHead+sumOf(body)+"\n"), body...), id)
 		if err != nil {

@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
@@ -37,15 +39,32 @@ func Open(dir string) (*Run, error) {
 	if err != nil {
 		return nil, inFile(path, data, err)
 	}
-	run := &Run{Dir: dir, Plan: plan}
-	for _, c := range plan.Cells {
-		cell, err := openCell(dir, c)
+	cells, err := openCells(dir, plan.Cells)
+	if err != nil {
+		return nil, err
+	}
+	return &Run{Dir: dir, Plan: plan, Cells: cells}, nil
+}
+
+// openCells reads cells, as many at a time as there are CPUs. Its error is that of the
+// first cell that has one.
+func openCells(dir string, planned []Planned) ([]CellRows, error) {
+	cells, errs := make([]CellRows, len(planned)), make([]error, len(planned))
+	var readers errgroup.Group
+	readers.SetLimit(runtime.GOMAXPROCS(0))
+	for i, c := range planned {
+		readers.Go(func() error {
+			cells[i], errs[i] = openCell(dir, c)
+			return nil // of several it is not the first to come that is told
+		})
+	}
+	_ = readers.Wait()
+	for _, err := range errs {
 		if err != nil {
 			return nil, err
 		}
-		run.Cells = append(run.Cells, cell)
 	}
-	return run, nil
+	return cells, nil
 }
 
 func openCell(dir string, planned Planned) (CellRows, error) {
@@ -203,28 +222,4 @@ func parseCell(data []byte) (Cell, error) {
 		seen[p.Name] = true
 	}
 	return cell, nil
-}
-
-// parseRows reads rows.jsonl. With an error comes the number of its line.
-func parseRows(data []byte) (rows []observe.Row, line int, err error) {
-	for len(data) > 0 {
-		line++
-		text, rest, ended := bytes.Cut(data, []byte("\n"))
-		if !ended {
-			return nil, line, errors.New("line is cut short")
-		}
-		data = rest
-		var row observe.Row
-		if err := strict(text, &row); err != nil {
-			return nil, line, err
-		}
-		if err := row.Check(); err != nil {
-			return nil, line, err
-		}
-		if n := len(rows); n > 0 && rows[n-1].Name >= row.Name {
-			return nil, line, fmt.Errorf("row %s after %s: rows are sorted and each is there once", row.Name, rows[n-1].Name)
-		}
-		rows = append(rows, row)
-	}
-	return rows, line, nil
 }

@@ -1,6 +1,8 @@
 package results
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -295,7 +297,9 @@ func FuzzRows(f *testing.F) {
 	f.Add(data)
 	f.Add(data[:len(data)-5])
 	f.Add([]byte("\n"))
+	f.Add([]byte(`{"row":"a/b/c.d","kind":"text","value":"\u0041"}` + "\n" + `{"row":"a/b/c.e","kind":"text","value":"ä<"}` + "\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		checkPlainRows(t, data)
 		rows, _, err := parseRows(data)
 		if err != nil {
 			return
@@ -309,6 +313,51 @@ func FuzzRows(f *testing.F) {
 			t.Fatalf("%v\n%s", err, cmp.Diff(rows, back))
 		}
 	})
+}
+
+// checkPlainRows holds what is read and written without encoding/json to what that
+// reads and writes.
+func checkPlainRows(t *testing.T, data []byte) {
+	t.Helper()
+	for line := range strings.Lines(string(data)) {
+		plain, ok := plainRow(strings.TrimSuffix(line, "\n"))
+		if !ok {
+			continue
+		}
+		var row observe.Row
+		if err := strict([]byte(line), &row); err != nil || row != plain {
+			t.Fatalf("%q is %+v (%v), read as %+v", line, row, err, plain)
+		}
+		var buf bytes.Buffer
+		enc := json.NewEncoder(&buf)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(row); err != nil {
+			t.Fatal(err)
+		}
+		if lines, err := encodeRows([]observe.Row{row}); err == nil && string(lines) != buf.String() {
+			t.Fatalf("wrote %q, want %q", lines, buf.String())
+		}
+	}
+}
+
+// Every byte that may stand in a value comes out as encoding/json writes it.
+func TestPlainRows(t *testing.T) {
+	for c := range rune(0x180) {
+		for _, value := range []string{string(c), "a" + string(c) + "b", string([]byte{byte(c)})} {
+			row := observe.Row{Name: "a/b/c.d", Kind: observe.Text, Value: value}
+			var buf bytes.Buffer
+			enc := json.NewEncoder(&buf)
+			enc.SetEscapeHTML(false)
+			if err := enc.Encode(row); err != nil {
+				t.Fatal(err)
+			}
+			lines, err := encodeRows([]observe.Row{row})
+			if err != nil || string(lines) != buf.String() {
+				t.Fatalf("%+v is written as %q, want %q (%v)", row, lines, buf.String(), err)
+			}
+			checkPlainRows(t, lines)
+		}
+	}
 }
 
 func FuzzCell(f *testing.F) {

@@ -18,7 +18,10 @@ func (k Kernel) VersionName() string { return cmp.Or(k.Version, k.Release, k.Lab
 
 // SeriesName is the stable series of the kernel, or as much as is known of one.
 func (k Kernel) SeriesName() string {
-	return cmp.Or(k.Series, SeriesOf(k.VersionName()), k.VersionName())
+	if k.Series != "" { // as of nearly all: the others are looked at more closely
+		return k.Series
+	}
+	return cmp.Or(SeriesOf(k.VersionName()), k.VersionName())
 }
 
 // candidate is how upstream writes what Debian writes as ~rc: 6.17-rc3, and in a

@@ -149,25 +149,6 @@ func checkCounts(cell Cell, rows []observe.Row) error {
 	return nil
 }
 
-// encodeRows returns sorted rows in the form of rows.jsonl.
-func encodeRows(rows []observe.Row) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	for i, row := range rows {
-		if err := row.Check(); err != nil {
-			return nil, err
-		}
-		if i > 0 && rows[i-1].Name == row.Name {
-			return nil, fmt.Errorf("row %s twice", row.Name)
-		}
-		if err := enc.Encode(row); err != nil {
-			return nil, fmt.Errorf("encode row %s: %w", row.Name, err)
-		}
-	}
-	return buf.Bytes(), nil
-}
-
 // Console opens console.log of the i-th cell anew. What is written is in the
 // file at once. The caller closes it.
 func (w *Writer) Console(i int) (io.WriteCloser, error) { return w.log(i, ConsoleFile, os.O_TRUNC) }
