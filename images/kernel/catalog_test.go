@@ -277,6 +277,38 @@ func TestStored(t *testing.T) {
 	}
 }
 
+// What lies in the store is found without a look at what it holds.
+func TestHeld(t *testing.T) {
+	f := standard(t)
+	found, err := f.catalog().Resolve(t.Context(), "debian:6.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := f.catalog(); c.Has(t.Context(), found[0]) || c.Held(t.Context(), found[0]) != nil {
+		t.Error("it is there before it was fetched")
+	}
+	want := f.mustGet("debian:6.1")
+	if d := cmp.Diff(want, f.catalog().Held(t.Context(), found[0])); d != "" || !f.catalog().Has(t.Context(), found[0]) {
+		t.Errorf("held (-fetched +held)\n%s", d)
+	}
+	// Of a file that has changed Fetch is told; one of another size is no kernel's.
+	spoil(t, want.Image)
+	if k := f.catalog().Held(t.Context(), found[0]); k == nil || k.Digest != want.Digest {
+		t.Errorf("%+v", k)
+	}
+	if err := os.Truncate(want.Image, 3); err != nil {
+		t.Fatal(err)
+	}
+	if k := f.catalog().Held(t.Context(), found[0]); k != nil {
+		t.Errorf("damaged, and held as %+v", k)
+	}
+	local := found[0]
+	local.Source = kernel.SchemeDir
+	if c := f.catalog(); !c.Has(t.Context(), local) || c.Held(t.Context(), local) != nil {
+		t.Error("a directory's kernel is downloaded, or held unread")
+	}
+}
+
 // Progress is told of each package, and that it is done.
 func TestProgress(t *testing.T) {
 	f := standard(t)

@@ -141,6 +141,20 @@ func (s *Store) Peek(key string) *Entry {
 	return e
 }
 
+// Has reports whether there is an entry that key stands for. Nothing of it is read:
+// it may be damaged.
+func (s *Store) Has(key string) bool {
+	if !plainName.MatchString(key) {
+		return false
+	}
+	digest, err := os.ReadFile(filepath.Join(s.dir, "keys", key))
+	if err != nil || !plainName.MatchString(string(digest)) {
+		return false
+	}
+	_, err = os.Stat(filepath.Join(s.path(string(digest)), manifestName))
+	return err == nil
+}
+
 // Fill returns the entry that key stands for; where there is none, fill makes
 // it in the directory that it is given, whose parent it may use for what it
 // does not want to keep. Only one of those who want the same key

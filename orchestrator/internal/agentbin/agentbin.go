@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -31,13 +32,20 @@ var files embed.FS
 // ErrNone says that the program was built without an agent.
 var ErrNone = errors.New("this ctmatrix has no guest agent in it: build it with `make build`")
 
-// Agent returns the static agent for an architecture by Debian's name.
+// Agent returns the static agent for an architecture by Debian's name. It is the
+// caller's, and a copy of ten megabytes.
 func Agent(arch string) ([]byte, error) {
-	b, err := files.ReadFile("bin/ctagent-" + arch)
+	b, err := files.ReadFile(agentFile(arch))
+	return b, noAgent(arch, err)
+}
+
+func agentFile(arch string) string { return "bin/ctagent-" + arch }
+
+func noAgent(arch string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("agent for %s: %w", arch, ErrNone)
+		return fmt.Errorf("agent for %s: %w", arch, ErrNone)
 	}
-	return b, err
+	return err
 }
 
 // Digest identifies an agent: SHA-256 in hex.
@@ -72,10 +80,11 @@ func Describe(ctx context.Context, globs []string) (*observe.Listing, error) {
 }
 
 func list(ctx context.Context, flags, globs []string) (*observe.Listing, error) {
-	agent, err := Agent(runtime.GOARCH)
+	agent, err := files.Open(agentFile(runtime.GOARCH))
 	if err != nil {
-		return nil, err
+		return nil, noAgent(runtime.GOARCH, err)
 	}
+	defer agent.Close() // only read
 	program, err := inMemory(agent)
 	if err != nil {
 		return nil, fmt.Errorf("unpack the agent: %w", err)
@@ -102,13 +111,13 @@ func list(ctx context.Context, flags, globs []string) (*observe.Listing, error) 
 
 // inMemory is a program as a file that needs no directory, of which some are
 // mounted so that nothing in them may be run.
-func inMemory(program []byte) (*os.File, error) {
+func inMemory(program io.Reader) (*os.File, error) {
 	fd, err := unix.MemfdCreate("ctagent", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("memfd_create", err)
 	}
 	f := os.NewFile(uintptr(fd), "ctagent")
-	if _, err := f.Write(program); err != nil {
+	if _, err := io.Copy(f, program); err != nil {
 		f.Close() // the first error is the one to tell
 		return nil, err
 	}

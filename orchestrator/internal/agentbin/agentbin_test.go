@@ -1,6 +1,7 @@
 package agentbin
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -48,7 +49,7 @@ func TestInMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := inMemory(program)
+	f, err := inMemory(bytes.NewReader(program))
 	if err != nil {
 		t.Fatal(err)
 	}

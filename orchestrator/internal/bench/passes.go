@@ -96,7 +96,7 @@ func (b *Bench) run(ctx context.Context, p *pass, cache string, known *results.C
 	}
 	defer out.Close() // nobody reads it
 	s := &sched.Scheduler{
-		Kernels: b.Kernels, Booter: booter, Out: out, Progress: p, Jobs: p.jobs, Agent: b.Agent, Modules: b.Modules,
+		Kernels: b.Kernels, Booter: booter, Out: out, Progress: p, Jobs: p.jobs, Agent: b.Agent, Modules: func() ([]string, error) { return b.Modules, nil },
 		Selected: b.Probes, ImageDir: filepath.Join(cache, "images"), Cells: known, Ended: p.ended,
 	}
 	if err := s.Run(ctx, b.Cells); err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -216,26 +217,21 @@ func (a *app) scheduler(ctx context.Context, c *matrix.Config, catalog *kernel.C
 	if err != nil {
 		return nil, nil, err
 	}
+	var booter *sched.QEMU
+	var noQEMU error
+	var asked sync.WaitGroup
+	asked.Go(func() { booter, noQEMU = a.booter(ctx, catalog.Store().Dir()) })
 	listing, err := agentbin.Listing(ctx, c.Probes)
+	asked.Wait()
 	if err != nil {
 		return nil, nil, globError(err)
-	}
-	// An image serves every selection, and so does the guest that it becomes.
-	all, err := agentbin.Listing(ctx, nil)
-	if err != nil {
-		return nil, nil, err
 	}
 	jobs, err := c.JobCount(hostOf())
 	if err != nil {
 		return nil, nil, err
 	}
-	booter, err := a.booter(ctx, catalog.Store().Dir())
-	if err != nil {
-		return nil, nil, err
-	}
-	stored, err := storedIn(catalog)
-	if err != nil {
-		return nil, nil, err
+	if noQEMU != nil {
+		return nil, nil, noQEMU
 	}
 	cache := catalog.Store().Dir()
 	var names []string
@@ -244,24 +240,22 @@ func (a *app) scheduler(ctx context.Context, c *matrix.Config, catalog *kernel.C
 	}
 	return &sched.Scheduler{
 		Kernels: catalog, Booter: booter, Jobs: jobs, Agent: agent,
-		Modules: all.Modules, Selected: names,
+		Modules: suiteModules(ctx), Selected: names,
 		ImageDir: imageDir(cache), Cells: sched.OpenCells(cache), History: sched.OpenHistory(cache),
-		Stored: stored, Whole: catalog.Whole, Warn: a.warn,
+		Stored: func(k kernel.Candidate) bool { return catalog.Has(ctx, k) }, Held: catalog.Held, Whole: catalog.Whole, Warn: a.warn,
 	}, listing, nil
 }
 
-// storedIn says which kernels need not be downloaded.
-func storedIn(catalog *kernel.Catalog) (func(kernel.Candidate) bool, error) {
-	all, err := catalog.Stored()
-	if err != nil {
-		return nil, err
-	}
-	name := func(c kernel.Candidate) string { return strings.Join([]string{c.Version, c.Release, c.Arch}, " ") }
-	have := map[string]bool{}
-	for _, k := range all {
-		have[name(k.Candidate)] = true
-	}
-	return func(c kernel.Candidate) bool { return c.Source != kernel.SchemeDebian || have[name(c)] }, nil
+// suiteModules asks for the modules that the whole suite can need: an image serves
+// every selection, and so does the guest that it becomes.
+func suiteModules(ctx context.Context) func() ([]string, error) {
+	return sync.OnceValues(func() ([]string, error) {
+		all, err := agentbin.Listing(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		return all.Modules, nil
+	})
 }
 
 // imageDir is where image layers are kept in a cache.

@@ -43,7 +43,7 @@ func (s *Scheduler) run(ctx context.Context, i int, cell *results.Cell, t task) 
 
 // phases returns how the cell ended. Whatever it started has ended with it.
 func (s *Scheduler) phases(ctx context.Context, i int, c *collector, t task) (results.CellOutcome, string) {
-	k, err := s.fetch(ctx, i, c.cell, t)
+	k, unread, err := s.find(ctx, i, c.cell, t)
 	if err != nil {
 		return failed(ctx, err)
 	}
@@ -70,6 +70,11 @@ func (s *Scheduler) phases(ctx context.Context, i int, c *collector, t task) (re
 	}
 	outcome, reason := c.standing()
 	if len(c.notEnded(c.selected)) > 0 {
+		if unread {
+			if err := s.read(ctx, i, c.cell, t, k); err != nil {
+				return failed(ctx, err)
+			}
+		}
 		outcome, reason = s.boot(ctx, i, c, &t, k, console)
 	}
 	if outcome == results.CellOK && !c.lost && id.ID() == c.cell.ID && s.keeps(t.Cell) && len(c.cell.FromCache()) < len(c.cell.Probes) {
@@ -159,6 +164,30 @@ func addStep(cell *results.Cell, name string, elapsed time.Duration) {
 	cell.Steps = append(cell.Steps, results.Step{Name: name, Elapsed: elapsed})
 }
 
+// find returns the cell's kernel, and whether its files have yet to be read: what is
+// known of its cell needs none of them.
+func (s *Scheduler) find(ctx context.Context, i int, cell *results.Cell, t task) (k *kernel.Kernel, unread bool, err error) {
+	if s.Held != nil && !t.away {
+		began := time.Now()
+		if k := s.Held(ctx, t.Kernel); k != nil {
+			step(cell, "fetch", began)
+			return k, true, nil
+		}
+	}
+	k, err = s.fetch(ctx, i, cell, t)
+	return k, false, err
+}
+
+// read has the files of a kernel checked that is about to be booted, and mended where
+// they have changed.
+func (s *Scheduler) read(ctx context.Context, i int, cell *results.Cell, t task, k *kernel.Kernel) error {
+	again, err := s.fetch(ctx, i, cell, t)
+	if err == nil && again.Digest != k.Digest {
+		err = errors.New("its files in the store had changed, and what was fetched for them is another kernel: run it anew")
+	}
+	return err
+}
+
 func (s *Scheduler) fetch(ctx context.Context, i int, cell *results.Cell, t task) (*kernel.Kernel, error) {
 	if t.away {
 		select {
@@ -201,7 +230,14 @@ func (s *Scheduler) image(ctx context.Context, cell *results.Cell, k *kernel.Ker
 	if s.Whole != nil {
 		cache.Check = func() error { return s.Whole(ctx, k) }
 	}
-	return Layers(cache, k, s.Agent, s.Modules)
+	var modules []string
+	if s.Modules != nil {
+		var err error
+		if modules, err = s.Modules(); err != nil {
+			return nil, err
+		}
+	}
+	return Layers(cache, k, s.Agent, modules)
 }
 
 // Layers are those of an image with an agent and modules, compressed where the kernel

@@ -115,12 +115,12 @@ func (c *collector) tellLog(probe string, l observe.Log) error {
 // ended already, in the order in which they were to run.
 func (c *collector) tellRecalled() error {
 	c.recalled = len(c.cell.Probes)
+	logs := map[string][]observe.Log{}
+	for _, p := range c.cell.Probes {
+		logs[p.Name] = p.Log
+	}
 	for _, name := range c.selected {
-		i := slices.IndexFunc(c.cell.Probes, func(p results.Probe) bool { return p.Name == name })
-		if i < 0 {
-			continue
-		}
-		for _, l := range c.cell.Probes[i].Log {
+		for _, l := range logs[name] {
 			if err := c.tellLog(name, l); err != nil {
 				return fmt.Errorf("write the kernel's log: %w", err)
 			}
@@ -237,9 +237,11 @@ const mostWarnings = 50
 
 // notEnded are those of names that have no outcome yet.
 func (c *collector) notEnded(names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		return slices.ContainsFunc(c.cell.Probes, func(p results.Probe) bool { return p.Name == name })
-	})
+	ended := make(map[string]bool, len(c.cell.Probes))
+	for _, p := range c.cell.Probes {
+		ended[p.Name] = true
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return ended[name] })
 }
 
 // close says what became of the probes that did not end: they are missing.

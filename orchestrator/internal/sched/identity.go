@@ -10,13 +10,19 @@ import (
 // Identity is that of a cell whose kernel has a digest, on a machine.
 func (s *Scheduler) Identity(digest string, spec Cell, m Machine) results.Identity {
 	return results.Identity{
-		Schema: results.Schema, Protocol: observe.Protocol, Kernel: digest, Agent: agentbin.Digest(s.Agent),
+		Schema: results.Schema, Protocol: observe.Protocol, Kernel: digest, Agent: s.agentDigest(),
 		Image: initramfs.Version + " " + savedVersion,
 		QEMU:  m.QEMU, Build: m.Build, Machine: m.Machine, Accel: m.Accel,
 		Clock: spec.Guest.Clock, CPUs: spec.Guest.CPUs, Memory: spec.Guest.Memory,
 		Seed: m.Seed, Args: m.Args, KernelArgs: spec.Variant.Args,
 		Restored: m.Restored, Shuffle: s.Shuffle, Fresh: s.FreshGuest,
 	}
+}
+
+// agentDigest identifies the agent, which is hashed once for all cells.
+func (s *Scheduler) agentDigest() string {
+	s.hash.Do(func() { s.digest = agentbin.Digest(s.Agent) })
+	return s.digest
 }
 
 // identify fills in the machine and the cell's id, and returns what the id stands

@@ -94,7 +94,7 @@ var sources = []struct {
 			"Kernels": "", "Booter": "what it boots is in Machine", "Out": "", "Progress": "", "Jobs": "guests share nothing",
 			"Modules": "the agent says them", "Selected": "probes do not depend on each other",
 			"ImageDir": "", "Cells": "", "Anew": "", "Warn": "",
-			"Whole": "lets a kernel be booted or not", "Stored": "", "History": "", "Left": "", "Ended": "", "Capture": "never kept",
+			"Whole": "lets a kernel be booted or not", "Held": "a kernel's digest is in results.Kernel", "Stored": "", "History": "", "Left": "", "Ended": "", "Capture": "never kept",
 		},
 	},
 }

@@ -55,9 +55,21 @@ type QEMUOptions struct {
 // NewQEMU finds a QEMU.
 func NewQEMU(ctx context.Context, o QEMUOptions) (*QEMU, error) {
 	program := o.Program
-	version, err := vm.Version(ctx, program)
-	if err != nil {
-		return nil, err
+	var version string
+	var sandbox, saves bool
+	var noVersion, noSandbox, noSaves error
+	var asked sync.WaitGroup
+	asked.Go(func() { version, noVersion = vm.Version(ctx, program) })
+	asked.Go(func() { sandbox, noSandbox = vm.HasSandbox(ctx, program) })
+	if !o.Cold {
+		asked.Go(func() { saves, noSaves = vm.HasSnapshots(ctx, program) })
+	}
+	asked.Wait()
+	// Of a program that is no QEMU the first error says so.
+	for _, err := range []error{noVersion, noSandbox, noSaves} {
+		if err != nil {
+			return nil, err
+		}
 	}
 	build, err := vm.Build(program)
 	if err != nil {
@@ -71,19 +83,11 @@ func NewQEMU(ctx context.Context, o QEMUOptions) (*QEMU, error) {
 		program: program, version: version, build: build, dir: filepath.Join(o.Cache, "host"), cpus: cpus,
 		seed: o.Seed, verbose: o.Verbose, started: o.Started, proofs: map[vm.Accel]error{},
 	}
-	sandbox, err := vm.HasSandbox(ctx, program)
-	if err != nil {
-		return nil, err
-	}
 	if sandbox {
 		q.devices = []vm.Device{vm.Sandbox{}}
 	}
-	if o.Cold {
+	if !saves {
 		return q, nil
-	}
-	saves, err := vm.HasSnapshots(ctx, program)
-	if err != nil || !saves {
-		return q, err
 	}
 	q.guests, err = openSaved(o.Cache)
 	return q, err

@@ -2,6 +2,8 @@ package sched
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ctmatrix/ctmatrix/images/kernel"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
 
@@ -73,6 +76,46 @@ func TestCached(t *testing.T) {
 	}
 	if got, want := fmt.Sprint(second.states.words[0]), "[waits ok]"; got != want {
 		t.Errorf("states %s, want %s", got, want)
+	}
+}
+
+// What is known of a kernel that is held needs none of its files. What is not has them
+// fetched before they are booted, and they must be those of the same kernel.
+func TestHeld(t *testing.T) {
+	cache := results.NewCache(t.TempDir())
+	digest := "digest of 1"
+	held := func(s script) (*rig, *fetches) {
+		r, _ := again(t, cache, s)
+		f := &fetches{fakes: r.fakes}
+		r.Kernels, r.Booter = f, f
+		r.Held = func(_ context.Context, c kernel.Candidate) *kernel.Kernel {
+			return &kernel.Kernel{Candidate: c, Image: c.Version, ModulesDir: r.fakes.modules, Digest: digest}
+		}
+		return r, f
+	}
+	first, fetched := held(obeys)
+	if got := first.run(t.Context(), t)[0]; !got.Booted() || len(fetched.refs) != 1 {
+		t.Errorf("%s: %s; fetched %q", got.Outcome, got.Reason, fetched.refs)
+	}
+	second, fetched := held(script{fetchErr: errors.New("never asked")})
+	if got := second.run(t.Context(), t)[0]; got.Outcome != results.CellOK || len(fetched.refs) != 0 {
+		t.Errorf("%s: %s; fetched %q", got.Outcome, got.Reason, fetched.refs)
+	}
+	sameFiles(t, first, second)
+	broken, _ := held(script{fetchErr: errors.New("it has gone")})
+	broken.Anew = true
+	if got := broken.run(t.Context(), t)[0]; got.Outcome != results.CellFailed || got.Reason != "it has gone" || got.Booted() {
+		t.Errorf("%s: %s", got.Outcome, got.Reason)
+	}
+	gone, fetched := held(obeys)
+	gone.Anew, gone.Held = true, func(context.Context, kernel.Candidate) *kernel.Kernel { return nil }
+	if got := gone.run(t.Context(), t)[0]; !got.Booted() || len(fetched.refs) != 1 {
+		t.Errorf("%s: %s; what was fetched is fetched again: %q", got.Outcome, got.Reason, fetched.refs)
+	}
+	digest = "digest of another"
+	other, _ := held(obeys)
+	if got := other.run(t.Context(), t)[0]; got.Outcome != results.CellFailed || !strings.Contains(got.Reason, "another kernel: run it anew") || got.Booted() {
+		t.Errorf("%s: %s", got.Outcome, got.Reason)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
-	"github.com/ctmatrix/ctmatrix/orchestrator/internal/agentbin"
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/results"
 )
 
@@ -14,7 +13,7 @@ import (
 func (s *Scheduler) Conditions() results.Conditions {
 	version, build := s.Booter.Build()
 	return results.Conditions{
-		Agent: agentbin.Digest(s.Agent), QEMU: version, Build: build,
+		Agent: s.agentDigest(), QEMU: version, Build: build,
 		Shuffle: s.Shuffle, Fresh: s.FreshGuest, Anew: s.Anew, Capture: s.Capture,
 	}
 }

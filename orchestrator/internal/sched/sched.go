@@ -64,10 +64,16 @@ type Scheduler struct {
 	Progress Progress
 	Jobs     int      // guests at a time
 	Agent    []byte   // the static agent
-	Modules  []string // that the suite can need
 	Selected []string // names of the probes to run
 	Shuffle  *uint64  // seed, nil for the suite's own order
 	ImageDir string   // cache of image layers
+	// Modules are those that the suite can need. It is asked when an image is made, and
+	// may be nil: then there are none.
+	Modules func() ([]string, error)
+	// Held returns a kernel that is here, without having read its files: what is known
+	// of its cell needs no more. It may be nil, and may return nil: then the kernel is
+	// fetched.
+	Held func(context.Context, kernel.Candidate) *kernel.Kernel
 	// Whole is asked whether a kernel's files are what they were when it was stored,
 	// before an image is made of them. It may be nil.
 	Whole func(ctx context.Context, k *kernel.Kernel) error
@@ -96,6 +102,9 @@ type Scheduler struct {
 	// Warn is told what the user should know although all went well. It may be
 	// nil.
 	Warn func(msg string)
+
+	hash   sync.Once
+	digest string // of the agent, behind hash
 
 	lookups chan struct{} // kernels that are here
 	fetches chan struct{} // downloads
