@@ -45,51 +45,82 @@ func (c Cache) Modules(digest, dir, release string, want []string) (*ModuleLayer
 	if err != nil {
 		return nil, err
 	}
+	return c.kept(c.modulesKey(digest, release, want), func() (*ModuleLayer, error) {
+		if c.Check != nil {
+			if err := c.Check(); err != nil {
+				return nil, err
+			}
+		}
+		return Modules(dir, release, want, c.Signed)
+	})
+}
+
+func (c Cache) modulesKey(digest, release string, want []string) []string {
 	version := Version
 	if c.Signed {
 		version += " signed"
 	}
-	key := sha256.Sum256([]byte(strings.Join(append([]string{version, digest, release}, want...), "\x00")))
-	path := filepath.Join(c.Dir, hex.EncodeToString(key[:])+".layer")
+	return append([]string{version, digest, release}, want...)
+}
+
+// PackedModules is the layer of Modules compressed, for kernels with CONFIG_RD_LZ4.
+// It is half as large, and the guest has that much more memory that nobody has touched;
+// to unpack it takes the kernel some 45 million instructions, a tenth of a second under
+// emulation. Other formats are smaller and dearer: zstd two thirds of that, for four
+// times as many.
+func (c Cache) PackedModules(digest, dir, release string, want []string) (Layer, error) {
+	want, err := canonicalList(want)
+	if err != nil {
+		return nil, err
+	}
+	return c.packed(c.modulesKey(digest, release, want), func() (Layer, error) {
+		l, err := c.Modules(digest, dir, release, want)
+		if err != nil {
+			return nil, err
+		}
+		return l.Layer, nil
+	})
+}
+
+// PackedAgent is the layer of Agent compressed like PackedModules.
+func (c Cache) PackedAgent(bin []byte) (Layer, error) {
+	return c.packed([]string{Version, "agent", digestOf(bin)}, func() (Layer, error) { return Agent(bin) })
+}
+
+// packed returns the layer that a key stands for, compressed.
+func (c Cache) packed(key []string, plain func() (Layer, error)) (Layer, error) {
+	l, err := c.kept(append([]string{"lz4"}, key...), func() (*ModuleLayer, error) {
+		l, err := plain()
+		if err != nil {
+			return nil, err
+		}
+		data, err := unpack.LZ4(l)
+		if err != nil {
+			return nil, err
+		}
+		return &ModuleLayer{Layer: data}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l.Layer, nil
+}
+
+// kept returns the layer that a key stands for. Where it is not there, or not whole,
+// it is made and kept.
+func (c Cache) kept(key []string, make func() (*ModuleLayer, error)) (*ModuleLayer, error) {
+	path := filepath.Join(c.Dir, digestOf([]byte(strings.Join(key, "\x00")))+".layer")
 	l, err := read(path)
 	if l != nil || err != nil {
 		return l, err
 	}
-	if c.Check != nil {
-		if err := c.Check(); err != nil {
-			return nil, err
-		}
-	}
-	if l, err = Modules(dir, release, want, c.Signed); err != nil {
+	if l, err = make(); err != nil {
 		return nil, err
 	}
 	if err := c.keep(path, l); err != nil {
 		return nil, err
 	}
 	return l, nil
-}
-
-// Packed is a layer compressed, for kernels with CONFIG_RD_LZ4. It is half as large,
-// and the guest has that much more memory that nobody has touched; to unpack it takes
-// the kernel some 45 million instructions, a tenth of a second under emulation. Other
-// formats are smaller and dearer: zstd two thirds of that, for four times as many.
-func (c Cache) Packed(layer Layer) (Layer, error) {
-	path := filepath.Join(c.Dir, digestOf(append([]byte(Version+"\x00lz4\x00"), layer...))+".layer")
-	l, err := read(path)
-	if err != nil {
-		return nil, err
-	}
-	if l == nil {
-		data, err := unpack.LZ4(layer)
-		if err != nil {
-			return nil, err
-		}
-		l = &ModuleLayer{Layer: data}
-		if err := c.keep(path, l); err != nil {
-			return nil, err
-		}
-	}
-	return l.Layer, nil
 }
 
 // read returns a kept layer, or nil where there is none that is whole.

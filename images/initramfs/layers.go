@@ -12,7 +12,7 @@ import (
 )
 
 // Layer is a complete archive, of a size that lets another follow it; or one that is
-// compressed, which only others such may follow. See Cache.Packed.
+// compressed, which only others such may follow. See Cache.PackedModules.
 type Layer []byte
 
 func (l Layer) packed() bool { return bytes.HasPrefix(l, []byte(unpack.LZ4Magic)) }

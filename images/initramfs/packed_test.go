@@ -14,7 +14,8 @@ import (
 // Two packed layers are one stream, which holds both.
 func TestPacked(t *testing.T) {
 	c := Cache{Dir: filepath.Join(t.TempDir(), "new")}
-	one, err := Agent([]byte(strings.Repeat("program ", 1000)))
+	program := []byte(strings.Repeat("program ", 1000))
+	one, err := Agent(program)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,11 +23,15 @@ func TestPacked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pack := []func() (Layer, error){
+		func() (Layer, error) { return c.PackedAgent(program) },
+		func() (Layer, error) { return c.packed([]string{"two"}, func() (Layer, error) { return two, nil }) },
+	}
 	var image bytes.Buffer
 	for range 2 { // made, then kept
 		var packed []Layer
-		for _, l := range []Layer{one, two} {
-			p, err := c.Packed(l)
+		for _, f := range pack {
+			p, err := f()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +58,10 @@ func TestPacked(t *testing.T) {
 // A kept layer that is damaged is made anew.
 func TestPackedDamaged(t *testing.T) {
 	c := Cache{Dir: t.TempDir()}
-	want, err := c.Packed(Layer("0707"))
+	pack := func() (Layer, error) {
+		return c.packed([]string{"some"}, func() (Layer, error) { return Layer("0707"), nil })
+	}
+	want, err := pack()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +72,7 @@ func TestPackedDamaged(t *testing.T) {
 	if err := os.WriteFile(files[0], []byte("{}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.Packed(Layer("0707")); err != nil || !bytes.Equal(got, want) {
+	if got, err := pack(); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%q, %v; want %q", got, err, want)
 	}
 }

@@ -2,11 +2,13 @@ package sched
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ctmatrix/ctmatrix/guest/observe"
@@ -243,25 +245,30 @@ func (s *Scheduler) image(ctx context.Context, cell *results.Cell, k *kernel.Ker
 // Layers are those of an image with an agent and modules, compressed where the kernel
 // is known to unpack them.
 func Layers(cache initramfs.Cache, k *kernel.Kernel, bin []byte, modules []string) ([]initramfs.Layer, error) {
+	config := configOf(k)
+	cache.Signed = config.SignedOnly()
+	if config["CONFIG_RD_LZ4"] == "y" {
+		return packedLayers(cache, k, bin, modules)
+	}
 	agent, err := initramfs.Agent(bin)
 	if err != nil {
 		return nil, err
 	}
-	cache.Signed = SignedOnly(k)
 	m, err := cache.Modules(k.Digest, k.ModulesDir, k.Release, modules)
 	if err != nil {
 		return nil, err
 	}
-	layers := []initramfs.Layer{m.Layer, agent}
-	if configOf(k)["CONFIG_RD_LZ4"] != "y" {
-		return layers, nil
-	}
-	for i := range layers {
-		if layers[i], err = cache.Packed(layers[i]); err != nil {
-			return nil, err
-		}
-	}
-	return layers, nil
+	return []initramfs.Layer{m.Layer, agent}, nil
+}
+
+// packedLayers makes both at once: to compress them is most of what a new image takes.
+func packedLayers(cache initramfs.Cache, k *kernel.Kernel, bin []byte, modules []string) ([]initramfs.Layer, error) {
+	layers, errs := make([]initramfs.Layer, 2), make([]error, 2)
+	var both sync.WaitGroup
+	both.Go(func() { layers[0], errs[0] = cache.PackedModules(k.Digest, k.ModulesDir, k.Release, modules) })
+	both.Go(func() { layers[1], errs[1] = cache.PackedAgent(bin) })
+	both.Wait()
+	return layers, cmp.Or(errs[0], errs[1])
 }
 
 // SignedOnly reports whether a kernel may refuse modules without a signature.
