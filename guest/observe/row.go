@@ -78,19 +78,30 @@ func checkName(name string) error {
 	if len(name) > MaxName {
 		return fmt.Errorf("row name of %d bytes, more than %d", len(name), MaxName)
 	}
-	parts := strings.Split(name, "/")
-	if len(parts) != 3 || !strings.Contains(parts[2], ".") {
+	family, rest, _ := strings.Cut(name, "/")
+	probe, subject, _ := strings.Cut(rest, "/")
+	if strings.Count(name, "/") != 2 || !strings.Contains(subject, ".") {
 		return fmt.Errorf("row name %q is not family/probe/subject.attr", name)
 	}
-	for _, part := range parts {
-		if part == "" || strings.Trim(part, nameBytes) != "" {
+	for _, part := range []string{family, probe, subject} {
+		if !partOfName(part) {
 			return fmt.Errorf("row name %q: only a-z, A-Z, 0-9 and -_.+@= may stand in it", name)
 		}
 	}
 	return nil
 }
 
-const nameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+@="
+// partOfName reports whether a text may be the family, probe or subject of a name.
+func partOfName(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case strings.IndexByte("-_.+@=", c) < 0:
+			return false
+		}
+	}
+	return text != ""
+}
 
 // Outcome is how a probe ended. Only Recorded and Unsupported are behaviour;
 // the others are never compared.

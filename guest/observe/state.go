@@ -219,7 +219,7 @@ func checkProbeName(name string) error {
 		return fmt.Errorf("probe name %q is not family/probe", name)
 	}
 	for _, part := range parts {
-		if part == "" || strings.Trim(part, nameBytes) != "" {
+		if !partOfName(part) {
 			return fmt.Errorf("probe name %q: only a-z, A-Z, 0-9 and -_.+@= may stand in it", name)
 		}
 	}
