@@ -141,6 +141,9 @@ func checkCounts(cell Cell, rows []observe.Row) error {
 		}
 		delete(have, p.Name)
 	}
+	if len(have) == 0 {
+		return nil
+	}
 	for _, row := range rows {
 		if have[row.Probe()] > 0 {
 			return fmt.Errorf("row %s is of no probe of the cell", row.Name)
