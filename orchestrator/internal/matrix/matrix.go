@@ -345,9 +345,10 @@ type Host struct {
 	MemoryMB int // units of 2^20 bytes; 0 where unknown
 }
 
-// overheadMB is what QEMU may take beside the memory of its guest. A guest of 256M
-// that ran the whole suite took 191 to 207 MiB restored and 311 to 368 MiB booted
-// with it (5.10 and 7.3).
+// overheadMB is what QEMU may take beside the memory of its guest: 64 MiB for
+// translated code (see translations in package vm), some 25 of its own, and 22 of
+// programs and libraries, which guests share. A guest of 256M that ran the whole suite
+// took 235 MiB restored with it (6.1).
 const overheadMB = 128
 
 // JobCount is how many guests run at a time: with "auto" as many as there are
