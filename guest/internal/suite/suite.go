@@ -79,26 +79,11 @@ type Options struct {
 // Select lists the cases that opts choose, those that wear modules last. A pattern
 // that matches nothing is an error.
 func Select(opts Options) ([]probe.Case, error) {
-	all := probe.Cases(All())
-	chosen := all
+	chosen := probe.Cases(All())
 	if len(opts.Patterns) > 0 {
-		chosen = nil
-		used := make([]bool, len(opts.Patterns))
-		for _, c := range all {
-			match := false
-			for i, pattern := range opts.Patterns {
-				if matches(pattern, c.Name()) {
-					match, used[i] = true, true
-				}
-			}
-			if match {
-				chosen = append(chosen, c)
-			}
-		}
-		for i, pattern := range opts.Patterns {
-			if !used[i] {
-				return nil, fmt.Errorf("no probe matches %q", pattern)
-			}
+		var err error
+		if chosen, err = choose(chosen, opts.Patterns); err != nil {
+			return nil, err
 		}
 	}
 	if opts.Shuffle {
@@ -113,6 +98,46 @@ func Select(opts Options) ([]probe.Case, error) {
 		chosen[i].HostClock, chosen[i].Capture = opts.HostClock, opts.Capture
 	}
 	return chosen, nil
+}
+
+// choose returns the cases that patterns cover. The host names hundreds of cases one
+// by one: those are looked up, and only what is a glob is compared with every name.
+func choose(all []probe.Case, patterns []string) ([]probe.Case, error) {
+	used := map[string]bool{}
+	var globs []string
+	for _, pattern := range patterns {
+		used[pattern] = false
+		if !isName(pattern) {
+			globs = append(globs, pattern)
+		}
+	}
+	var chosen []probe.Case
+	for _, c := range all {
+		name := c.Name()
+		_, match := used[name]
+		if match {
+			used[name] = true
+		}
+		for _, glob := range globs {
+			if matches(glob, name) {
+				match, used[glob] = true, true
+			}
+		}
+		if match {
+			chosen = append(chosen, c)
+		}
+	}
+	for _, pattern := range patterns {
+		if !used[pattern] {
+			return nil, fmt.Errorf("no probe matches %q", pattern)
+		}
+	}
+	return chosen, nil
+}
+
+// isName reports whether a pattern covers the case of that name and no other.
+func isName(pattern string) bool {
+	return strings.Contains(pattern, "/") && !strings.HasSuffix(pattern, "/") && !strings.ContainsAny(pattern, `*?[\`)
 }
 
 // matches reports whether a glob covers a probe's name. A pattern without a

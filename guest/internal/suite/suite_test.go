@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -46,6 +47,9 @@ func TestSelect(t *testing.T) {
 		{[]string{"loose/on"}, "loose/on", 1},
 		{[]string{"loose/on@child"}, "loose/on@child", 1},
 		{[]string{"loose/on*", "loose/on"}, "loose/on", 4},
+		{[]string{"loose/on", "loose/on"}, "loose/on", 1},
+		{[]string{"loose/on@child", "baseline/ten-syns"}, "baseline/ten-syns", 2},
+		{[]string{`loose/o\n`, "loose/?n"}, "loose/on", 1},
 	} {
 		got, err := Select(Options{Patterns: test.patterns})
 		if err != nil {
@@ -56,8 +60,10 @@ func TestSelect(t *testing.T) {
 			t.Errorf("Select(%q) = %d probes from %s, want %d from %s", test.patterns, len(got), got[0].Name(), test.count, test.want)
 		}
 	}
-	if _, err := Select(Options{Patterns: []string{"loose/on", "lose/*"}}); err == nil || !strings.Contains(err.Error(), `"lose/*"`) {
-		t.Errorf("Select of an unknown probe: %v, want an error that names it", err)
+	for _, unknown := range []string{"lose/*", "loose/onn", "lose", "loose/["} {
+		if _, err := Select(Options{Patterns: []string{"loose/on", unknown}}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", unknown)) {
+			t.Errorf("Select of %q: %v, want an error that names it", unknown, err)
+		}
 	}
 }
 
