@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,10 +20,20 @@ type Conn struct {
 	fd   int
 	buf  *[1 << 16]byte
 	most int // bytes of a read
+
+	short bool // read more at once when a list turns out to be long
 }
 
-// shortRead is the most that is read at once of lists that are short.
-const shortRead = 8 << 10
+// Sizes of reads of lists that are short, and of those that turn out not to be. The
+// kernel puts as much of a list into a datagram as fits a page beside what it keeps of
+// the datagram itself (NLMSG_GOODSIZE in include/linux/netlink.h), or as much as a
+// reader had room for, and makes room in powers of two.
+const (
+	kept     = 320 // struct skb_shared_info
+	pageRead = 4<<10 - kept
+	widePage = 8 << 10 // where pages are larger than 4 KiB
+	longRead = 16<<10 - kept
+)
 
 // buffers are those of connections that were closed: a new one is all zeros, which
 // takes longer than most requests do.
@@ -62,12 +74,15 @@ func DialProtocol(protocol int) (*Conn, error) {
 	return c, nil
 }
 
-// Short has the connection read no more than 8 KiB at once from now on, which is
-// for short answers. The kernel makes room for as much of a list as a reader ever
-// had room for (netlink_dump in net/netlink/af_netlink.c), and clears it, which is
+// Short has the connection read no more than a page at once, until a list is longer,
+// which is for short answers. The kernel makes room for as much of a list as a reader
+// ever had room for (netlink_dump in net/netlink/af_netlink.c), and clears it, which is
 // most of the work.
 func (c *Conn) Short() *Conn {
-	c.most = shortRead
+	c.most, c.short = widePage, true
+	if os.Getpagesize() == 4<<10 {
+		c.most = pageRead
+	}
 	return c
 }
 
@@ -92,16 +107,52 @@ func (c *Conn) Send(messages []byte) error {
 // for one, and calls each with what comes before. Its error is each's, or the
 // kernel's errno. The kernel goes on with a list only as it is read.
 func (c *Conn) Answers(each func(Message) error) error {
-	for {
-		n, err := unix.Read(c.fd, c.buf[:c.most])
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
+	for datagrams := 1; ; datagrams++ {
+		b, err := c.receive()
 		if err != nil {
 			return err
 		}
-		if done, err := Messages(c.buf[:n], each); done || err != nil {
+		if done, err := Messages(b, each); done || err != nil {
 			return err
+		}
+		if c.short && datagrams > 1 {
+			c.short, c.most = false, longRead
+		}
+	}
+}
+
+// List sends a request for a list and appends to b what the kernel answers, as it is,
+// with the end of the list. Its error is the kernel's errno.
+func (c *Conn) List(request, b []byte) ([]byte, error) {
+	if err := c.Send(request); err != nil {
+		return b, err
+	}
+	for {
+		got, err := c.receive()
+		if err != nil {
+			return b, err
+		}
+		b = append(b, got...)
+		if done, err := Messages(got, func(Message) error { return nil }); done || err != nil {
+			return b, err
+		}
+	}
+}
+
+// receive reads a datagram, which stays until the next is read.
+func (c *Conn) receive() ([]byte, error) {
+	for {
+		// With MSG_TRUNC the kernel tells how long the datagram is, whatever it was
+		// given for it.
+		n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(c.buf)), uintptr(c.most), unix.MSG_TRUNC, 0, 0)
+		switch {
+		case errno == unix.EINTR:
+		case errno != 0:
+			return nil, errno
+		case int(n) > c.most:
+			return nil, fmt.Errorf("netlink answers with %d bytes at once, more than %d", n, c.most)
+		default:
+			return c.buf[:n], nil
 		}
 	}
 }

@@ -97,3 +97,56 @@ func FuzzMessages(f *testing.F) {
 		})
 	})
 }
+
+// linkRequest asks rtnetlink, which any process may, for the list of links.
+func linkRequest(kind uint16) []byte {
+	return Request(Header{Kind: kind, Flags: unix.NLM_F_DUMP}, make([]byte, unix.SizeofIfInfomsg-4))
+}
+
+func dialRoute(t *testing.T) *Conn {
+	t.Helper()
+	conn, err := DialProtocol(unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func TestList(t *testing.T) {
+	conn := dialRoute(t).Short()
+	for range 2 { // nothing of the first is left to read
+		got, err := conn.List(linkRequest(unix.RTM_GETLINK), []byte("before"))
+		if err != nil || string(got[:6]) != "before" {
+			t.Fatalf("%q, %v", got[:6], err)
+		}
+		links := 0
+		done, err := Messages(got[6:], func(m Message) error {
+			if m.Kind == unix.RTM_NEWLINK {
+				links++
+			}
+			return nil
+		})
+		if !done || err != nil || links == 0 {
+			t.Errorf("%d links, done %v, error %v", links, done, err)
+		}
+	}
+	if _, err := conn.List(linkRequest(unix.RTM_GETLINK+1000), nil); !errors.Is(err, unix.EOPNOTSUPP) {
+		t.Errorf("a request that there is none of: %v", err)
+	}
+}
+
+// What is cut off is no answer.
+func TestTooLong(t *testing.T) {
+	conn := dialRoute(t)
+	conn.most = unix.SizeofNlMsghdr
+	if got, err := conn.List(linkRequest(unix.RTM_GETLINK), nil); err == nil {
+		t.Errorf("%d bytes, of which none can be whole", len(got))
+	}
+	if err := conn.Send(linkRequest(unix.RTM_GETLINK)); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Answers(func(Message) error { return nil }); err == nil {
+		t.Error("no error")
+	}
+}
