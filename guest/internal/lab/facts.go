@@ -64,32 +64,6 @@ func netnsOf(path string) (string, error) {
 	return ns, nil
 }
 
-// nowhere is what stands in for a file that was left open, and is no trace.
-const nowhere = "/dev/null"
-
-// readFiles lists open files. Those of the runtime's poller come when it first
-// needs them.
-func (w *Witness) readFiles(s *State) error {
-	// In order of their numbers, of which the witness's own are the highest: one
-	// piece of the list holds all that matters.
-	names, err := list(w.files, 1)
-	if err != nil {
-		return fmt.Errorf("list open files: %w", err)
-	}
-	for _, fd := range names {
-		if n, err := strconv.Atoi(fd); err != nil || n >= ownFiles {
-			continue
-		}
-		to, err := link(w.files, fd)
-		if err != nil || to == nowhere || strings.HasPrefix(to, "anon_inode:[event") {
-			continue
-		}
-		s.add(KindFile, Fact{Name: fd + " (" + to + ")", thing: fd})
-	}
-	s.sorted(KindFile)
-	return nil
-}
-
 // mostLists is how often threads may come or go while they are listed. After
 // quickLists each list waits for a tick: a thread that is about to end needs the
 // CPU for it.
@@ -160,17 +134,13 @@ func (w *Witness) readThreads(s *State) error {
 // readModules lists modules and how often each is used, by other modules, rules
 // and open files.
 func (w *Witness) readModules(s *State) error {
-	if err := w.modules.read(); err != nil {
-		return err
-	}
-	for line := range strings.Lines(w.modules.value) {
-		name, uses := moduleLine(line)
-		s.add(KindModule, Fact{Name: name})
-		s.add(KindModuleUse, Fact{Name: name, Value: uses})
-	}
-	s.sorted(KindModule)
-	s.sorted(KindModuleUse)
-	return nil
+	return w.modules.read(s, func(s *State) {
+		for line := range strings.Lines(w.modules.files[0].value) {
+			name, uses := moduleLine(line)
+			s.add(KindModule, Fact{Name: name})
+			s.add(KindModuleUse, Fact{Name: name, Value: uses})
+		}
+	})
 }
 
 // ModuleUses is how often the kernel counts a module as used. It is an error that
@@ -194,32 +164,29 @@ var counted = []struct{ line, word, what string }{
 }
 
 func (w *Witness) readSockets(s *State) error {
-	var lines []string
-	for _, f := range w.sockets {
-		if err := f.read(); err != nil {
-			return err
-		}
-		lines = append(lines, strings.Split(f.value, "\n")...)
-	}
-	for _, line := range lines {
-		words := strings.Fields(line)
-		for _, c := range counted {
-			if words[0] != c.line {
-				continue
-			}
-			if i := slices.Index(words, c.word); i > 0 && i+1 < len(words) && words[i+1] != "0" {
-				s.add(KindSockets, Fact{Name: c.what, Value: words[i+1]})
+	return w.sockets.read(s, func(s *State) {
+		for _, f := range w.sockets.files {
+			for line := range strings.Lines(f.value) {
+				countSockets(s, strings.Fields(line))
 			}
 		}
-	}
-	s.sorted(KindSockets)
-	return nil
+	})
 }
 
-func (w *Witness) readLinks(s *State) error { return readLinks(w.route, s) }
+// countSockets counts what a line tells, of which the first word says what it is about.
+func countSockets(s *State, words []string) {
+	for _, c := range counted {
+		if len(words) == 0 || words[0] != c.line {
+			continue
+		}
+		if i := slices.Index(words, c.word); i > 0 && i+1 < len(words) && words[i+1] != "0" {
+			s.add(KindSockets, Fact{Name: c.what, Value: words[i+1]})
+		}
+	}
+}
 
-func readLinks(h *netlink.Handle, s *State) error {
-	links, err := h.LinkList()
+func (w *Witness) readLinks(s *State) error {
+	links, err := w.route.LinkList()
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}
@@ -285,6 +252,12 @@ func (w *Witness) readRules(s *State) error {
 }
 
 func (w *Witness) readNeighbours(s *State) error {
+	if some, err := w.made(); err != nil || !some {
+		if err != nil {
+			err = fmt.Errorf("look for neighbours: %w", err)
+		}
+		return err
+	}
 	neighs, err := w.route.NeighList(0, netlink.FAMILY_ALL)
 	if err != nil {
 		return fmt.Errorf("list neighbours: %w", err)
@@ -333,7 +306,7 @@ func (s *State) hasModule(name string) bool {
 
 // xtables are the families of x_tables: the module whose presence says that
 // there may be tables, the list of them, and how a socket asks about one.
-var xtables = []struct {
+var xtables = [2]struct {
 	module, names, family string
 	domain, level         int
 }{
@@ -343,12 +316,28 @@ var xtables = []struct {
 
 // readXTables lists the tables of x_tables and how many rules each has.
 func (w *Witness) readXTables(s *State) error {
-	for _, x := range xtables {
+	for i, x := range xtables {
 		if !s.hasModule(x.module) {
 			continue
 		}
+		// If the module went and came back, so did the file.
+		names := w.xtables[i]
+		if names == nil || names.read() != nil {
+			if names != nil {
+				names.close()
+			}
+			var err error
+			initial.do(func() { names, err = watch(x.names, x.names) })
+			w.xtables[i] = names
+			if err != nil {
+				return fmt.Errorf("list x_tables: %w", err)
+			}
+		}
+		if names.value == "" {
+			continue
+		}
 		var err error
-		initial.do(func() { err = readXTables(s, x.names, x.family, x.domain, x.level) })
+		initial.do(func() { err = readXTables(s, names.value, x.family, x.domain, x.level) })
 		if err != nil {
 			return err
 		}
@@ -356,17 +345,13 @@ func (w *Witness) readXTables(s *State) error {
 	return nil
 }
 
-func readXTables(s *State, path, family string, domain, level int) error {
-	b, err := kfile.Read(path)
-	if err != nil {
-		return fmt.Errorf("list x_tables: %w", err)
-	}
+func readXTables(s *State, names, family string, domain, level int) error {
 	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 	if err != nil {
 		return fmt.Errorf("open x_tables: %w", err)
 	}
 	defer unix.Close(fd)
-	for _, name := range strings.Fields(string(b)) {
+	for _, name := range strings.Fields(names) {
 		n, err := xtEntries(fd, level, name)
 		if err != nil {
 			return fmt.Errorf("read x_tables table %s: %w", name, err)

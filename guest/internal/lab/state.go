@@ -8,7 +8,8 @@ import (
 )
 
 // State is what a probe could leave behind: what there is of each kind, sorted
-// by name. Two states of clean ground are equal.
+// by name. Two states of clean ground are equal. States share what did not change
+// between them: it is not to be written to.
 type State [kinds][]Fact
 
 // Kind is a sort of thing that a probe could leave behind.
@@ -100,6 +101,9 @@ func Diff(before, after *State) Traces {
 			break // how often others are used follows from that
 		}
 		was, is := before[k], after[k]
+		if same(was, is) {
+			continue
+		}
 		for len(was) > 0 || len(is) > 0 {
 			order := 0
 			switch {
@@ -127,6 +131,10 @@ func Diff(before, after *State) Traces {
 	}
 	return traces
 }
+
+// same reports whether two lists of facts are one: what did not change is not listed
+// anew. Others may be equal, too.
+func same(a, b []Fact) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
 
 // add keeps a fact; sorted puts a kind in order once all of it is there.
 func (s *State) add(k Kind, f Fact) { s[k] = append(s[k], f) }

@@ -73,9 +73,16 @@ const (
 
 var readBuf [longRead]byte
 
-// read reads the file anew. The kernel makes each file's text when asked for
-// its beginning, and hands long ones out in pieces of a page.
+// read reads the file anew.
 func (f *watched) read() error {
+	_, err := f.update()
+	return err
+}
+
+// update reads the file anew and reports whether it says something else than before.
+// The kernel makes each file's text when asked for its beginning, and hands long ones
+// out in pieces of a page.
+func (f *watched) update() (changed bool, err error) {
 	n, size := 0, f.size
 	for n < size {
 		m, errno := pread(f.fd, readBuf[n:size], n)
@@ -83,7 +90,7 @@ func (f *watched) read() error {
 			continue
 		}
 		if errno != 0 {
-			return &fs.PathError{Op: "read", Path: f.path, Err: errno}
+			return false, &fs.PathError{Op: "read", Path: f.path, Err: errno}
 		}
 		n += m
 		if m == 0 || size == shortRead && n < shortRead {
@@ -94,13 +101,14 @@ func (f *watched) read() error {
 		}
 	}
 	if n == longRead {
-		return &fs.PathError{Op: "read", Path: f.path, Err: unix.EFBIG}
+		return false, &fs.PathError{Op: "read", Path: f.path, Err: unix.EFBIG}
 	}
-	if f.bytes == nil || !bytes.Equal(readBuf[:n], f.bytes) {
-		f.bytes = append([]byte{}, readBuf[:n]...)
-		f.value = string(bytes.TrimSpace(f.bytes))
+	if f.bytes != nil && bytes.Equal(readBuf[:n], f.bytes) {
+		return false, nil
 	}
-	return nil
+	f.bytes = append([]byte{}, readBuf[:n]...)
+	f.value = string(bytes.TrimSpace(f.bytes))
+	return true, nil
 }
 
 // pread is unix.Pread without telling the scheduler of the call: these files
@@ -112,14 +120,51 @@ func pread(fd int, buf []byte, offset int) (int, unix.Errno) {
 
 func (f *watched) close() { _ = unix.Close(f.fd) } // nothing was written
 
-// settings are the sysctls and module parameters.
-type settings struct{ sysctls, parameters []*watched }
+// texts are files with the facts that were understood from what they say. As long as
+// they say the same the facts are the same, and nothing is taken apart.
+type texts struct {
+	files []*watched
+	kinds []Kind
+	facts [][]Fact // of each kind; nil if there are none that are of what the files say
+}
 
-func (s *settings) close() {
-	for _, f := range append(s.sysctls, s.parameters...) {
+// read reads the files anew and adds their facts. If they say something else than
+// before, understand has to.
+func (t *texts) read(s *State, understand func(*State)) error {
+	for _, f := range t.files {
+		changed, err := f.update()
+		if err != nil {
+			t.facts = nil
+			return err
+		}
+		if changed {
+			t.facts = nil
+		}
+	}
+	if t.facts != nil {
+		for i, k := range t.kinds {
+			s[k] = t.facts[i]
+		}
+		return nil
+	}
+	understand(s)
+	for _, k := range t.kinds {
+		s.sorted(k)
+		t.facts = append(t.facts, slices.Clip(s[k]))
+	}
+	return nil
+}
+
+func (t *texts) close() {
+	for _, f := range t.files {
 		f.close()
 	}
-	*s = settings{}
+}
+
+// settings are the sysctls and module parameters.
+type settings struct {
+	texts
+	sysctls, parameters []*watched
 }
 
 // sysctlTrees are watched whole, but for their directories.
@@ -201,7 +246,7 @@ func (s *settings) open(modules []string) error {
 		if err != nil {
 			return err
 		}
-		s.sysctls = append(s.sysctls, f)
+		s.sysctls, s.files = append(s.sysctls, f), append(s.files, f)
 	}
 	for _, m := range modules { // sorted
 		paths, _ := filepath.Glob("/sys/module/" + m + "/parameters/*") // fails only on a bad pattern
@@ -213,11 +258,9 @@ func (s *settings) open(modules []string) error {
 			if err != nil {
 				return err
 			}
-			s.parameters = append(s.parameters, f)
+			s.parameters, s.files = append(s.parameters, f), append(s.files, f)
 		}
 	}
-	byName(s.sysctls)
-	byName(s.parameters)
 	return nil
 }
 
@@ -230,38 +273,30 @@ func unreadable(err error) bool {
 
 // readSettings reads sysctls and parameters; readModules came before it.
 func (w *Witness) readSettings(s *State) error {
-	names := s.Modules()
-	if !slices.Equal(names, w.loaded) {
-		w.settings.close()
-		w.loaded = nil
-	}
-	if w.loaded != nil && w.settings.read() == nil {
-		w.settings.facts(s)
+	if w.settings != nil && sameNames(s[KindModule], w.loaded) && w.settings.read(s) == nil {
 		return nil
 	}
-	// Modules came or went and came back: so did their files.
-	w.settings.close()
-	if err := w.settings.open(names); err != nil {
+	// Modules came or went, or went and came back: so did their files.
+	if w.settings != nil {
+		w.settings.close()
+	}
+	w.settings = &settings{texts: texts{kinds: []Kind{KindSetting, KindParameter}}}
+	if err := w.settings.open(s.Modules()); err != nil {
 		return err
 	}
-	w.loaded = names
-	w.settings.facts(s)
-	return nil
+	w.loaded = s[KindModule]
+	return w.settings.read(s)
 }
 
-func (s *settings) read() error {
-	for _, list := range [][]*watched{s.sysctls, s.parameters} {
-		for _, f := range list {
-			if err := f.read(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+func sameNames(a, b []Fact) bool {
+	return same(a, b) || slices.EqualFunc(a, b, func(a, b Fact) bool { return a.Name == b.Name })
 }
 
-func (s *settings) facts(st *State) {
-	st[KindSetting], st[KindParameter] = facts(s.sysctls), facts(s.parameters)
+// read reads the settings anew and adds what they are.
+func (s *settings) read(st *State) error {
+	return s.texts.read(st, func(st *State) {
+		st[KindSetting], st[KindParameter] = facts(s.sysctls), facts(s.parameters)
+	})
 }
 
 func facts(files []*watched) []Fact {
@@ -270,9 +305,4 @@ func facts(files []*watched) []Fact {
 		out[i] = Fact{Name: f.name, Value: f.value, thing: f.path}
 	}
 	return out
-}
-
-// byName puts files in the order of facts.
-func byName(files []*watched) {
-	slices.SortFunc(files, func(a, b *watched) int { return strings.Compare(a.name, b.name) })
 }

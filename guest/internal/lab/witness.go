@@ -7,40 +7,57 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/nfnl"
 )
 
 // Witness reads the state of the initial namespace and of the kernel. What it
 // reads often it keeps open: asking the kernel for some hundred files again
 // takes a fifth of the time that opening them does.
 type Witness struct {
-	route    *netlink.Handle
+	route    *netlink.Handle // which takes answers apart, and undoes
+	lists    *nfnl.Conn      // to rtnetlink, which asks for kept lists and neighbours
+	kept     []*kept
+	now      []byte // what was answered last
 	nf       *nfnetlink
-	settings settings
-	sockets  []*watched // /proc/net/sockstat and sockstat6
-	modules  *watched
-	threads  int // /proc/self/task
-	files    int // /proc/self/fd
+	settings *settings
+	loaded   []Fact // modules when settings was opened
+	sockets  texts  // /proc/net/sockstat and sockstat6
+	modules  texts
+	xtables  [len(xtables)]*watched // names of tables, where there are any
+	threads  int                    // /proc/self/task
+	files    int                    // /proc/self/fd
 	home     string
-	loaded   []string // modules when settings was read
+
+	open      []openFile // as last listed
+	openFacts []Fact
 }
 
 // NewWitness opens what a witness reads. The calling thread must be in the
 // initial namespace; the witness may then be used from any.
 func NewWitness() (*Witness, error) {
-	w := &Witness{threads: -1, files: -1}
-	if err := w.open(); err != nil {
+	w := &Witness{
+		threads: -1, files: -1, kept: keptLists(),
+		sockets: texts{kinds: []Kind{KindSockets}},
+		modules: texts{kinds: []Kind{KindModule, KindModuleUse}},
+	}
+	if err := w.dial(); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
 	return w, nil
 }
 
-func (w *Witness) open() (err error) {
+func (w *Witness) dial() (err error) {
 	if w.home, err = netnsOf("/proc/thread-self/ns/net"); err != nil {
 		return err
 	}
 	if w.route, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return fmt.Errorf("open route netlink: %w", err)
 	}
+	if w.lists, err = nfnl.DialProtocol(unix.NETLINK_ROUTE); err != nil {
+		return err
+	}
+	w.lists.Short()
 	if w.nf, err = dialNfnetlink(); err != nil {
 		return err
 	}
@@ -50,15 +67,17 @@ func (w *Witness) open() (err error) {
 	if w.files, err = openDir("/proc/self/fd"); err != nil {
 		return err
 	}
-	if w.modules, err = watchModules(); err != nil {
+	modules, err := watchModules()
+	if err != nil {
 		return err
 	}
+	w.modules.files = append(w.modules.files, modules)
 	for _, name := range []string{"/proc/thread-self/net/sockstat", "/proc/thread-self/net/sockstat6"} {
 		f, err := watch(name, name)
 		if err != nil {
 			return err
 		}
-		w.sockets = append(w.sockets, f)
+		w.sockets.files = append(w.sockets.files, f)
 	}
 	return nil
 }
@@ -69,6 +88,9 @@ func (w *Witness) Close() error {
 		w.route.Close()
 	}
 	var errs []error
+	if w.lists != nil {
+		errs = append(errs, w.lists.Close())
+	}
 	if w.nf != nil {
 		errs = append(errs, w.nf.Close())
 	}
@@ -77,12 +99,16 @@ func (w *Witness) Close() error {
 			errs = append(errs, unix.Close(fd))
 		}
 	}
-	w.settings.close()
-	for _, f := range append(w.sockets, w.modules) {
+	if w.settings != nil {
+		w.settings.close()
+	}
+	for _, f := range w.xtables {
 		if f != nil {
 			f.close()
 		}
 	}
+	w.sockets.close()
+	w.modules.close()
 	return errors.Join(errs...)
 }
 
@@ -96,8 +122,7 @@ func (w *Witness) State() (*State, error) {
 	}
 	s.count(KindNamespaces, left, "child namespaces")
 	for _, read := range []func(*State) error{
-		w.readFiles, w.readThreads, w.readModules, w.readSettings, w.readSockets,
-		w.readLinks, w.readAddresses, w.readRoutes, w.readRules, w.readNeighbours,
+		w.readFiles, w.readThreads, w.readModules, w.readSettings, w.readSockets, w.readKept, w.readNeighbours,
 		w.nf.readTracking, w.nf.readTables, w.readObjects, w.readXTables,
 	} {
 		if err := read(s); err != nil {
