@@ -1,12 +1,10 @@
 package lab
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -40,7 +38,7 @@ func NewRuleset() (*Ruleset, error) {
 		return nil, errors.Join(err, conn.CloseLasting())
 	}
 	s := &Ruleset{conn: conn, reader: reader.Short()}
-	if s.users, err = moduleUsers(); err != nil {
+	if s.users, err = nftUses.read(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -176,7 +174,7 @@ const settleTicks = 1000
 // worker lets go of a module after everything else that an expression held.
 func (s *Ruleset) settle() error {
 	for range settleTicks {
-		users, err := moduleUsers()
+		users, err := nftUses.read()
 		if err != nil || !held(users, s.users) {
 			return err
 		}
@@ -185,51 +183,6 @@ func (s *Ruleset) settle() error {
 		}
 	}
 	return errors.New("removed rules still hold kernel modules")
-}
-
-// held reports whether a module has other users than before.
-func held(now, before map[string]string) bool {
-	for name, uses := range now {
-		if uses != cmp.Or(before[name], "0") {
-			return true
-		}
-	}
-	return false
-}
-
-// moduleUsers reads the use counts of nftables' modules, where it has any. It
-// has them on every kernel that builds tracking expressions as modules; with
-// all of it built in, removal is waited for by the rest of the probe alone.
-func moduleUsers() (map[string]string, error) {
-	if moduleList == nil {
-		f, err := watchModules()
-		if err != nil {
-			return nil, fmt.Errorf("read use counts of modules: %w", err)
-		}
-		moduleList = f
-	} else if err := moduleList.read(); err != nil {
-		return nil, fmt.Errorf("read use counts of modules: %w", err)
-	}
-	users := map[string]string{}
-	for line := range strings.Lines(moduleList.value) {
-		if strings.HasPrefix(line, "nft_") {
-			name, uses := moduleLine(line)
-			users[name] = uses
-		}
-	}
-	return users, nil
-}
-
-// moduleList is the list of modules, which stays open.
-var moduleList *watched
-
-// moduleLine takes the name and the number of uses from a line of /proc/modules:
-// name, size, uses, users, … (m_show in kernel/module/procfs.c).
-func moduleLine(line string) (name, uses string) {
-	name, rest, _ := strings.Cut(line, " ")
-	_, rest, _ = strings.Cut(rest, " ")
-	uses, _, _ = strings.Cut(rest, " ")
-	return name, uses
 }
 
 // RemoveTable removes the table of a chain, and returns when the kernel is rid of
