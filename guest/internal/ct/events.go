@@ -88,7 +88,7 @@ func decode(b []byte) ([]Event, error) {
 			return out, fmt.Errorf("decode event: %w", err)
 		}
 		if ev.Flow != nil {
-			out = append(out, Event{Type: eventType(ev), Entry: entry(*ev.Flow)})
+			out = append(out, Event{Type: eventType(ev), Entry: entry(ev.Flow)})
 		}
 		b = b[min((size+3)&^3, len(b)):]
 	}

@@ -58,13 +58,12 @@ func loose(a netip.AddrPort) string {
 
 // Expectations lists what is expected, sorted.
 func (t *Table) Expectations() ([]Expectation, error) {
-	all, err := t.conn.DumpExpect()
+	var out []Expectation
+	err := t.list(ExpGet, ExpNew, func(_ []byte, said conntrack.Event) {
+		out = append(out, expectation(*said.Expect))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("dump expectations: %w", err)
-	}
-	var out []Expectation
-	for _, x := range all {
-		out = append(out, expectation(x))
 	}
 	slices.SortFunc(out, func(a, b Expectation) int {
 		return cmp.Or(strings.Compare(a.String(), b.String()), cmp.Compare(a.Seconds, b.Seconds))

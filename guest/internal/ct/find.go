@@ -46,7 +46,6 @@ func (f *Finder) Find(t wire.Tuple, zone uint16) (*Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	const inZone = 18 // CTA_ZONE, which a kernel without zones refuses
 	attrs := []netlink.Attribute{tuple}
 	if zone != 0 {
 		attrs = append(attrs, netlink.Attribute{Type: inZone, Data: binary.BigEndian.AppendUint16(nil, zone)})
@@ -107,7 +106,7 @@ func tupleAttr(t wire.Tuple) (netlink.Attribute, error) {
 // found reads what an answer says of an entry.
 func found(m Message, proto uint8) *Found {
 	// The numbers of enum ctattr_type.
-	const status, protoInfo, timeout, id = 3, 4, 7, 12
+	const status, timeout, id = 3, 7, 12
 	words := []string{protocol(proto)}
 	for number, names := range map[uint16][]string{1: tcpStates, 2: dccpStates, 3: sctpStates} {
 		if s := nfnl.Attr(nfnl.Attr(m.Attr(protoInfo), number), 1); len(s) == 1 {

@@ -236,7 +236,7 @@ func (r *Raw) List(kind uint16, family byte, each func(Message) error) error {
 
 // SourcePort is the source port of the original tuple of an entry, or 0.
 func (m Message) SourcePort() uint16 {
-	const tupleOrig, proto, srcPort = 1, 2, 2
+	const proto, srcPort = 2, 2
 	p := nfnl.Attr(nfnl.Attr(m.Attr(tupleOrig), proto), srcPort)
 	if len(p) != 2 {
 		return 0
@@ -247,7 +247,7 @@ func (m Message) SourcePort() uint16 {
 // Protocol is the protocol of the original tuple of an entry, with the version of
 // IP where that is 6: "udp", "udp v6".
 func (m Message) Protocol() string {
-	const tupleOrig, ip, proto, num, v6Src = 1, 1, 2, 1, 3
+	const ip, proto, num, v6Src = 1, 2, 1, 3
 	tuple := m.Attr(tupleOrig)
 	n := nfnl.Attr(nfnl.Attr(tuple, proto), num)
 	if len(n) != 1 {

@@ -41,10 +41,8 @@ var counters = []struct {
 // ti-mo/conntrack drops the newer ones.
 func (t *Table) Stats() (Stats, error) {
 	var sum Stats
-	err := t.raw.Send(nfnl.Request(nfnl.Header{Kind: CtGetStatsCPU, Flags: unix.NLM_F_DUMP}, nil))
-	if err == nil {
-		err = t.raw.Answers(func(m nfnl.Message) error { return sum.add(m.Attrs) })
-	}
+	head := nfnl.Header{Kind: CtGetStatsCPU, Flags: unix.NLM_F_DUMP}
+	err := t.ask(head, nil, func(m nfnl.Message) error { return sum.add(m.Attrs) })
 	if err != nil {
 		return Stats{}, fmt.Errorf("read conntrack statistics: %w", err)
 	}

@@ -6,8 +6,7 @@
 package ct
 
 import (
-	"cmp"
-	"errors"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -21,45 +20,88 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/internal/nfnl"
 )
 
-// Table is a connection to the conntrack table of a namespace.
-type Table struct {
-	conn *conntrack.Conn
-	raw  *nfnl.Conn // for what ti-mo/conntrack leaves out
-}
-
-// dumpSize is how much of the table is read at once. The kernel makes room for as
-// much, and clears it, however little there is to read (netlink_dump in
-// net/netlink/af_netlink.c).
-const dumpSize = 8 << 10
+// Table is a connection to the conntrack table of a namespace. It asks the kernel
+// itself, and leaves only what entries say to ti-mo/conntrack: to open a connection of
+// that library takes longer than to list a table.
+type Table struct{ conn *nfnl.Conn }
 
 // Open connects to the table of the calling thread's namespace. The kernel
 // needs nf_conntrack_netlink for it.
 func Open() (*Table, error) {
-	conn, err := conntrack.Dial(&netlink.Config{MessageBufferSize: dumpSize})
+	conn, err := nfnl.Dial()
 	if err != nil {
-		return nil, fmt.Errorf("open conntrack netlink: %w", err)
+		return nil, err
 	}
-	raw, err := nfnl.Dial()
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return &Table{conn, raw.Short()}, nil
+	return &Table{conn.Short()}, nil
 }
 
 // Close closes the connection.
-func (t *Table) Close() error { return errors.Join(t.conn.Close(), t.raw.Close()) }
+func (t *Table) Close() error { return t.conn.Close() }
+
+// ask sends a request and calls each with the answers, up to the end of the list that it
+// asks for or the acknowledgement.
+func (t *Table) ask(h nfnl.Header, attrs []byte, each func(nfnl.Message) error) error {
+	if err := t.conn.Send(nfnl.Request(h, attrs)); err != nil {
+		return err
+	}
+	return t.conn.Answers(each)
+}
+
+// list asks for a list and calls each with the attributes of its messages, which stay,
+// and what they say. What they are is given, since lists of expectations call themselves
+// otherwise.
+func (t *Table) list(request, answer uint16, each func([]byte, conntrack.Event)) error {
+	return t.ask(nfnl.Header{Kind: request, Flags: unix.NLM_F_DUMP}, nil, func(m nfnl.Message) error {
+		message := append([]byte{m.Family, unix.NFNETLINK_V0, 0, 0}, m.Attrs...)
+		var said conntrack.Event
+		err := said.Unmarshal(netlink.Message{Header: netlink.Header{Type: netlink.HeaderType(answer)}, Data: message})
+		if err == nil {
+			each(message[4:], said)
+		}
+		return err
+	})
+}
+
+// command has something done, which the kernel acknowledges.
+func (t *Table) command(kind uint16, family byte, attrs ...netlink.Attribute) error {
+	body, err := netlink.MarshalAttributes(attrs)
+	if err != nil {
+		return fmt.Errorf("encode request: %w", err)
+	}
+	head := nfnl.Header{Kind: kind, Flags: unix.NLM_F_ACK, Family: family}
+	return t.ask(head, body, func(nfnl.Message) error { return nil })
+}
 
 // Flush empties the table.
 func (t *Table) Flush() error {
-	if err := t.conn.Flush(); err != nil {
+	if err := t.command(CtDelete, unix.AF_UNSPEC); err != nil {
 		return fmt.Errorf("flush conntrack table: %w", err)
 	}
 	return nil
 }
 
+// The numbers of enum ctattr_type that name an entry, or are changed.
+const (
+	tupleOrig  = 1
+	tupleReply = 2
+	protoInfo  = 4
+	inZone     = 18 // which a kernel without zones refuses
+)
+
+// naming is what names an entry to the kernel: the tuples as it told them.
+func (e Entry) naming() []netlink.Attribute {
+	return []netlink.Attribute{
+		{Type: unix.NLA_F_NESTED | tupleOrig, Data: e.tuples[0]}, {Type: unix.NLA_F_NESTED | tupleReply, Data: e.tuples[1]},
+	}
+}
+
 // Delete takes one entry out of the table.
 func (t *Table) Delete(e Entry) error {
-	if err := t.conn.Delete(conntrack.Flow{TupleOrig: e.flow.TupleOrig, TupleReply: e.flow.TupleReply, Zone: e.flow.Zone}); err != nil {
+	attrs := e.naming()
+	if e.Zone != 0 {
+		attrs = append(attrs, netlink.Attribute{Type: inZone, Data: binary.BigEndian.AppendUint16(nil, e.Zone)})
+	}
+	if err := t.command(CtDelete, familyOf(e.Orig.Src.Addr()), attrs...); err != nil {
 		return fmt.Errorf("delete conntrack entry %s: %w", e.Orig, err)
 	}
 	return nil
@@ -87,7 +129,7 @@ type Entry struct {
 	Counters    [2]Counter
 	Start, Stop time.Time
 
-	flow conntrack.Flow // as it was read, to name the entry to the kernel
+	tuples [2][]byte // as the kernel told them, of the original and the reply direction
 }
 
 // Counter is what a direction of a connection carried, from the IP header on.
@@ -96,11 +138,17 @@ type Counter struct{ Packets, Bytes uint64 }
 // SetTCPState changes the state of a TCP entry to that of a number. It asks the
 // kernel as it is: a state that there is none of is the kernel's to refuse.
 func (t *Table) SetTCPState(e Entry, state uint8) error {
-	err := t.conn.Update(conntrack.Flow{
-		TupleOrig: e.flow.TupleOrig, TupleReply: e.flow.TupleReply,
-		ProtoInfo: conntrack.ProtoInfo{TCP: &conntrack.ProtoInfoTCP{State: state}},
-	})
+	// CTA_PROTOINFO_TCP with a state and the scales of both windows.
+	tcp, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: 1, Data: []byte{state}}, {Type: 2, Data: []byte{0}}, {Type: 3, Data: []byte{0}}})
 	if err != nil {
+		return fmt.Errorf("encode request: %w", err)
+	}
+	info, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NLA_F_NESTED | 1, Data: tcp}})
+	if err != nil {
+		return fmt.Errorf("encode request: %w", err)
+	}
+	attrs := append(e.naming(), netlink.Attribute{Type: unix.NLA_F_NESTED | protoInfo, Data: info})
+	if err := t.command(CtNew, familyOf(e.Orig.Src.Addr()), attrs...); err != nil {
 		return fmt.Errorf("set state %d: %w", state, err)
 	}
 	return nil
@@ -187,46 +235,47 @@ func protocol(n uint8) string {
 // Entries lists the table, sorted by original tuple, since the kernel's own
 // order is that of its seeded hash.
 func (t *Table) Entries() ([]Entry, error) {
-	flows, err := t.conn.Dump(nil)
+	var entries []Entry
+	err := t.list(CtGet, CtNew, func(attrs []byte, said conntrack.Event) {
+		e := entry(said.Flow)
+		e.tuples = [2][]byte{nfnl.Attr(attrs, tupleOrig), nfnl.Attr(attrs, tupleReply)}
+		entries = append(entries, e)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("dump conntrack table: %w", err)
 	}
 	// What is sorted is small: an entry is some hundred bytes.
-	order := make([]*conntrack.Flow, len(flows))
-	for i := range flows {
-		order[i] = &flows[i]
+	order := make([]*Entry, len(entries))
+	for i := range entries {
+		order[i] = &entries[i]
 	}
-	slices.SortFunc(order, func(a, b *conntrack.Flow) int {
-		x, y := &a.TupleOrig, &b.TupleOrig
-		if x.Proto.Protocol != y.Proto.Protocol {
-			return strings.Compare(protocol(x.Proto.Protocol), protocol(y.Proto.Protocol))
+	slices.SortFunc(order, func(a, b *Entry) int {
+		if c := strings.Compare(a.Proto, b.Proto); c != 0 {
+			return c
 		}
-		return cmp.Or(
-			x.IP.SourceAddress.Compare(y.IP.SourceAddress), cmp.Compare(x.Proto.SourcePort, y.Proto.SourcePort),
-			x.IP.DestinationAddress.Compare(y.IP.DestinationAddress), cmp.Compare(x.Proto.DestinationPort, y.Proto.DestinationPort),
-		)
+		if c := a.Orig.Src.Compare(b.Orig.Src); c != 0 {
+			return c
+		}
+		return a.Orig.Dst.Compare(b.Orig.Dst)
 	})
-	entries := make([]Entry, len(flows))
-	for i, f := range order {
-		entries[i] = entry(*f)
+	sorted := make([]Entry, len(entries))
+	for i, e := range order {
+		sorted[i] = *e
 	}
-	return entries, nil
+	return sorted, nil
 }
 
 // Count is how many entries Entries would list, and cheaper: it reads none of them.
 func (t *Table) Count() (int, error) {
 	n := 0
-	err := t.raw.Send(nfnl.Request(nfnl.Header{Kind: CtGet, Flags: unix.NLM_F_DUMP}, nil))
-	if err == nil {
-		err = t.raw.Answers(func(nfnl.Message) error { n++; return nil })
-	}
+	err := t.ask(nfnl.Header{Kind: CtGet, Flags: unix.NLM_F_DUMP}, nil, func(nfnl.Message) error { n++; return nil })
 	if err != nil {
 		return 0, fmt.Errorf("count the entries of the conntrack table: %w", err)
 	}
 	return n, nil
 }
 
-func entry(f conntrack.Flow) Entry {
+func entry(f *conntrack.Flow) Entry {
 	e := Entry{
 		Proto: protocol(f.TupleOrig.Proto.Protocol),
 		Orig:  tuple(f.TupleOrig), Reply: tuple(f.TupleReply),
@@ -237,7 +286,6 @@ func entry(f conntrack.Flow) Entry {
 		},
 		Mark: f.Mark, Label: f.Labels, Zone: f.Zone, Zones: [2]uint16{f.TupleOrig.Zone, f.TupleReply.Zone},
 		Start: f.Timestamp.Start, Stop: f.Timestamp.Stop,
-		flow: f,
 	}
 	switch info := f.ProtoInfo; {
 	case info.TCP != nil:
