@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/mdlayher/netlink"
 	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 
@@ -42,15 +41,11 @@ type Found struct {
 // Find asks for the entry that has the tuple in one of its directions, in a zone;
 // nil where there is none. Asking refreshes nothing and is counted nowhere.
 func (f *Finder) Find(t wire.Tuple, zone uint16) (*Found, error) {
-	tuple, err := tupleAttr(t)
-	if err != nil {
-		return nil, err
-	}
-	attrs := []netlink.Attribute{tuple}
+	attrs := tupleAttr(t)
 	if zone != 0 {
-		attrs = append(attrs, netlink.Attribute{Type: inZone, Data: binary.BigEndian.AppendUint16(nil, zone)})
+		attrs = appendAttr(attrs, inZone, byte(zone>>8), byte(zone))
 	}
-	answers, err := f.raw.Ask(CtGet, 0, familyOf(t.Src.Addr()), attrs...)
+	answers, err := f.raw.ask(nfnl.Header{Kind: CtGet, Family: familyOf(t.Src.Addr())}, attrs)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return nil, nil
@@ -67,40 +62,6 @@ func familyOf(a netip.Addr) byte {
 		return unix.AF_INET
 	}
 	return unix.AF_INET6
-}
-
-// tupleAttr is CTA_TUPLE_ORIG of a tuple.
-func tupleAttr(t wire.Tuple) (netlink.Attribute, error) {
-	// The numbers of enum ctattr_ip and ctattr_l4proto.
-	ip := []netlink.Attribute{{Type: 1, Data: t.Src.Addr().AsSlice()}, {Type: 2, Data: t.Dst.Addr().AsSlice()}}
-	if t.Src.Addr().Is6() {
-		ip[0].Type, ip[1].Type = 3, 4
-	}
-	word := func(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }
-	proto := []netlink.Attribute{{Type: 1, Data: []byte{t.Proto}}}
-	switch t.Proto {
-	case unix.IPPROTO_ICMP:
-		proto = append(proto, netlink.Attribute{Type: 4, Data: word(t.ID)},
-			netlink.Attribute{Type: 5, Data: []byte{t.Type}}, netlink.Attribute{Type: 6, Data: []byte{t.Code}})
-	case unix.IPPROTO_ICMPV6:
-		proto = append(proto, netlink.Attribute{Type: 7, Data: word(t.ID)},
-			netlink.Attribute{Type: 8, Data: []byte{t.Type}}, netlink.Attribute{Type: 9, Data: []byte{t.Code}})
-	default:
-		proto = append(proto, netlink.Attribute{Type: 2, Data: word(t.Src.Port())}, netlink.Attribute{Type: 3, Data: word(t.Dst.Port())})
-	}
-	var parts []netlink.Attribute
-	for i, inside := range [][]netlink.Attribute{ip, proto} {
-		data, err := netlink.MarshalAttributes(inside)
-		if err != nil {
-			return netlink.Attribute{}, fmt.Errorf("encode tuple: %w", err)
-		}
-		parts = append(parts, netlink.Attribute{Type: unix.NLA_F_NESTED | uint16(i+1), Data: data})
-	}
-	data, err := netlink.MarshalAttributes(parts)
-	if err != nil {
-		return netlink.Attribute{}, fmt.Errorf("encode tuple: %w", err)
-	}
-	return netlink.Attribute{Type: unix.NLA_F_NESTED | 1, Data: data}, nil
 }
 
 // found reads what an answer says of an entry.

@@ -24,19 +24,12 @@ func TestTupleAttr(t *testing.T) {
 		{wire.Tuple{Proto: unix.IPPROTO_ICMPV6, Src: netip.AddrPortFrom(src6, 0), Dst: netip.AddrPortFrom(dst6, 0), Type: 128},
 			"ip(v6-src v6-dst) proto(num icmpv6-id icmpv6-type icmpv6-code)"},
 	} {
-		attr, err := tupleAttr(c.tuple)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := names(attr.Data, tupleAttrs); got != c.names {
+		if got := names(nfnl.Attr(tupleAttr(c.tuple), 1), tupleAttrs); got != c.names {
 			t.Errorf("%+v: %s, want %s", c.tuple, got, c.names)
 		}
 	}
-	attr, err := tupleAttr(wire.Tuple{Proto: unix.IPPROTO_TCP, Src: src, Dst: dst})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if port := nfnl.Attr(nfnl.Attr(attr.Data, 2), 3); hex.EncodeToString(port) != "0050" {
+	attr := nfnl.Attr(tupleAttr(wire.Tuple{Proto: unix.IPPROTO_TCP, Src: src, Dst: dst}), 1)
+	if port := nfnl.Attr(nfnl.Attr(attr, 2), 3); hex.EncodeToString(port) != "0050" {
 		t.Errorf("destination port %x", port)
 	}
 }

@@ -84,13 +84,18 @@ func (r *Raw) AskVersion(version byte, kind, flags uint16, family byte, attrs ..
 	if err != nil {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
-	head := nfnl.Header{Kind: kind, Flags: unix.NLM_F_ACK | flags, Family: family, Version: version}
-	if err := r.conn.Send(nfnl.Request(head, body)); err != nil {
+	return r.ask(nfnl.Header{Kind: kind, Flags: flags, Family: family, Version: version}, body)
+}
+
+// ask is Ask with the attributes as they are on the wire.
+func (r *Raw) ask(head nfnl.Header, attrs []byte) ([]Message, error) {
+	head.Flags |= unix.NLM_F_ACK
+	if err := r.conn.Send(nfnl.Request(head, attrs)); err != nil {
 		return nil, err
 	}
 	var all []Message
-	err = r.conn.Answers(func(m nfnl.Message) error {
-		m.Kind = kind // answers about expectations call themselves otherwise
+	err := r.conn.Answers(func(m nfnl.Message) error {
+		m.Kind = head.Kind // answers about expectations call themselves otherwise
 		all = append(all, messageOf(m))
 		return nil
 	})

@@ -52,14 +52,19 @@ func (t *Table) ask(h nfnl.Header, attrs []byte, each func(nfnl.Message) error) 
 // otherwise.
 func (t *Table) list(request, answer uint16, each func([]byte, conntrack.Event)) error {
 	return t.ask(nfnl.Header{Kind: request, Flags: unix.NLM_F_DUMP}, nil, func(m nfnl.Message) error {
-		message := append([]byte{m.Family, unix.NFNETLINK_V0, 0, 0}, m.Attrs...)
-		var said conntrack.Event
-		err := said.Unmarshal(netlink.Message{Header: netlink.Header{Type: netlink.HeaderType(answer)}, Data: message})
+		attrs, said, err := decoded(m, answer)
 		if err == nil {
-			each(message[4:], said)
+			each(attrs, said)
 		}
 		return err
 	})
+}
+
+// decoded is a copy of a message's attributes, and what they say.
+func decoded(m nfnl.Message, kind uint16) (attrs []byte, said conntrack.Event, err error) {
+	message := append([]byte{m.Family, unix.NFNETLINK_V0, 0, 0}, m.Attrs...)
+	err = said.Unmarshal(netlink.Message{Header: netlink.Header{Type: netlink.HeaderType(kind)}, Data: message})
+	return message[4:], said, err
 }
 
 // command has something done, which the kernel acknowledges.
@@ -237,13 +242,23 @@ func protocol(n uint8) string {
 func (t *Table) Entries() ([]Entry, error) {
 	var entries []Entry
 	err := t.list(CtGet, CtNew, func(attrs []byte, said conntrack.Event) {
-		e := entry(said.Flow)
-		e.tuples = [2][]byte{nfnl.Attr(attrs, tupleOrig), nfnl.Attr(attrs, tupleReply)}
-		entries = append(entries, e)
+		entries = append(entries, named(attrs, said))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("dump conntrack table: %w", err)
 	}
+	return inOrder(entries), nil
+}
+
+// named is an entry that can be named to the kernel.
+func named(attrs []byte, said conntrack.Event) Entry {
+	e := entry(said.Flow)
+	e.tuples = [2][]byte{nfnl.Attr(attrs, tupleOrig), nfnl.Attr(attrs, tupleReply)}
+	return e
+}
+
+// inOrder sorts entries by their original tuples.
+func inOrder(entries []Entry) []Entry {
 	// What is sorted is small: an entry is some hundred bytes.
 	order := make([]*Entry, len(entries))
 	for i := range entries {
@@ -262,7 +277,7 @@ func (t *Table) Entries() ([]Entry, error) {
 	for i, e := range order {
 		sorted[i] = *e
 	}
-	return sorted, nil
+	return sorted
 }
 
 // Count is how many entries Entries would list, and cheaper: it reads none of them.

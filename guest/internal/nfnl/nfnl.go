@@ -157,6 +157,23 @@ func (c *Conn) receive() ([]byte, error) {
 	}
 }
 
+// Refusal is the errno with which the kernel answers a request.
+type Refusal struct{ unix.Errno }
+
+// Answer reads the answer to one request that asked for no acknowledgement, and
+// calls each with it. Its error is a Refusal where that is the answer.
+func (c *Conn) Answer(each func(Message) error) error {
+	b, err := c.receive()
+	if err != nil {
+		return err
+	}
+	_, err = Messages(b, each)
+	if errno := unix.Errno(0); errors.As(err, &errno) {
+		return Refusal{errno}
+	}
+	return err
+}
+
 // Arrived calls each with what the kernel sent by itself since the last call, and
 // waits for nothing. Whether some of it was lost is reported, too (ENOBUFS).
 func (c *Conn) Arrived(each func(Message) error) (lost bool, err error) {

@@ -82,7 +82,7 @@ func (p *P) Lifetime(subject string) {
 		for look := (p.clock.now() - p.sent).Truncate(lookEvery); look < end+lookLong && alive; {
 			look += lookEvery
 			p.waitUntil(p.sent + look)
-			alive, seen = p.Listed() > 0, p.clock.now()-p.sent
+			alive, seen = p.Held() > 0, p.clock.now()-p.sent
 		}
 		if alive {
 			entries = p.Entries()

@@ -21,7 +21,9 @@ import (
 // Table is what a body asks of conntrack. A ct.Table is one.
 type Table interface {
 	Entries() ([]ct.Entry, error)
+	Among([]wire.Tuple) (entries []ct.Entry, all bool, err error)
 	Count() (int, error)
+	Counted() (int, error)
 	Expectations() ([]ct.Expectation, error)
 	Stats() (ct.Stats, error)
 	Delete(ct.Entry) error
@@ -40,6 +42,7 @@ type P struct {
 	rows  []observe.Row
 	seen  map[string]bool
 	sent  time.Duration // guest time when the last packets set out
+	talk  talk
 	lines []observe.Log
 
 	// What the statistics, meters and log stood at when the probe, or the part
@@ -93,7 +96,7 @@ func (p *P) Supported(err error, option string) {
 // Through sends packets into the near link, waits until they are through, and
 // returns what the box sent back on that link.
 func (p *P) Through(pkts ...wire.Packet) []wire.Seen {
-	p.sent = lab.Now()
+	p.sends(pkts)
 	out, err := p.Box.Through(pkts...)
 	p.Must(err)
 	p.sent = p.rec.SentAt(p.sent)
@@ -103,7 +106,7 @@ func (p *P) Through(pkts ...wire.Packet) []wire.Seen {
 // Forth sends packets into the near link, waits until they are through, and
 // returns what came out of the far link.
 func (p *P) Forth(pkts ...wire.Packet) []wire.Seen {
-	p.sent = lab.Now()
+	p.sends(pkts)
 	out, err := p.Box.Forth(pkts...)
 	p.Must(err)
 	p.sent = p.rec.SentAt(p.sent)
@@ -113,11 +116,17 @@ func (p *P) Forth(pkts ...wire.Packet) []wire.Seen {
 // Back sends packets into the far link, so that they answer what Through sent,
 // waits until they are through, and returns what came out of the near link.
 func (p *P) Back(pkts ...wire.Packet) []wire.Seen {
-	p.sent = lab.Now()
+	p.sends(pkts)
 	out, err := p.Box.Back(pkts...)
 	p.Must(err)
 	p.sent = p.rec.SentAt(p.sent)
 	return out
+}
+
+// sends notes what is about to be sent, and when.
+func (p *P) sends(pkts []wire.Packet) {
+	p.talk.heard(pkts)
+	p.sent = lab.Now()
 }
 
 // ComeOut fences the near link and returns what the box sent on it since the
@@ -190,14 +199,44 @@ func (p *P) Listen() func() []ct.Event {
 	}
 }
 
-// Entries lists the table.
+// Entries are those of the table. Where the packets that the probe has sent lead to
+// as many as the kernel counts, it is not listed for that.
 func (p *P) Entries() []ct.Entry {
+	if p.talk.worthAsking() {
+		entries, all, err := p.table.Among(p.talk.tuples)
+		p.Must(err)
+		if all {
+			return entries
+		}
+	}
 	entries, err := p.table.Entries()
 	p.Must(err)
 	return entries
 }
 
-// Listed is how many entries the table lists.
+// Held is how many entries the table holds: of those that Entries has.
+func (p *P) Held() int {
+	if p.talk.worthAsking() {
+		return len(p.Entries())
+	}
+	return p.Listed()
+}
+
+// Has reports whether a tuple leads to an entry.
+func (p *P) Has(t wire.Tuple) bool {
+	entries, _, err := p.table.Among([]wire.Tuple{t})
+	p.Must(err)
+	return len(entries) > 0
+}
+
+// Counted is how many entries the kernel counts, in whatever state they are.
+func (p *P) Counted() int {
+	n, err := p.table.Counted()
+	p.Must(err)
+	return n
+}
+
+// Listed is how many entries the table lists, for questions about the list.
 func (p *P) Listed() int {
 	n, err := p.table.Count()
 	p.Must(err)
@@ -207,6 +246,7 @@ func (p *P) Listed() int {
 // Flush empties the table.
 func (p *P) Flush() {
 	p.Must(p.table.Flush())
+	p.talk = talk{}
 	p.rec.Step("flush the table")
 }
 

@@ -22,13 +22,15 @@ type fakeTable struct {
 	err     error
 }
 
-func (f *fakeTable) Expectations() ([]ct.Expectation, error) { return nil, f.err }
-func (f *fakeTable) Entries() ([]ct.Entry, error)            { return f.entries, f.err }
-func (f *fakeTable) Count() (int, error)                     { return len(f.entries), f.err }
-func (f *fakeTable) Stats() (ct.Stats, error)                { return f.stats, f.err }
-func (f *fakeTable) Delete(ct.Entry) error                   { return f.err }
-func (f *fakeTable) SetTCPState(ct.Entry, uint8) error       { return f.err }
-func (f *fakeTable) Flush() error                            { f.entries = nil; return f.err }
+func (f *fakeTable) Expectations() ([]ct.Expectation, error)      { return nil, f.err }
+func (f *fakeTable) Entries() ([]ct.Entry, error)                 { return f.entries, f.err }
+func (f *fakeTable) Among([]wire.Tuple) ([]ct.Entry, bool, error) { return nil, false, f.err }
+func (f *fakeTable) Counted() (int, error)                        { return len(f.entries), f.err }
+func (f *fakeTable) Count() (int, error)                          { return len(f.entries), f.err }
+func (f *fakeTable) Stats() (ct.Stats, error)                     { return f.stats, f.err }
+func (f *fakeTable) Delete(ct.Entry) error                        { return f.err }
+func (f *fakeTable) SetTCPState(ct.Entry, uint8) error            { return f.err }
+func (f *fakeTable) Flush() error                                 { f.entries = nil; return f.err }
 
 func newP(table Table) *P {
 	return &P{table: table, name: "family/probe", seen: map[string]bool{}, clock: guestClock}

@@ -3,7 +3,6 @@ package probe
 import (
 	"strings"
 
-	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
 	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
@@ -11,7 +10,7 @@ import (
 // BothWays sends packets into the near link, waits until they are through, and
 // returns what came back out of it and what came out of the far link.
 func (p *P) BothWays(pkts ...wire.Packet) (back, forth []wire.Seen) {
-	p.sent = lab.Now()
+	p.sends(pkts)
 	back, forth, err := p.Box.BothWays(pkts...)
 	p.Must(err)
 	p.sent = p.rec.SentAt(p.sent)
@@ -21,7 +20,7 @@ func (p *P) BothWays(pkts ...wire.Packet) (back, forth []wire.Seen) {
 // BackBothWays sends packets into the far link, waits until they are through, and
 // returns what came back out of it and what came out of the near link.
 func (p *P) BackBothWays(pkts ...wire.Packet) (back, over []wire.Seen) {
-	p.sent = lab.Now()
+	p.sends(pkts)
 	back, over, err := p.Box.BackBothWays(pkts...)
 	p.Must(err)
 	p.sent = p.rec.SentAt(p.sent)

@@ -193,9 +193,9 @@ func greHeaders(p *probe.P) {
 	p.Flush()
 	p.Forth(gre(0x20, 1, 0x88, 0x0b, 0, 6, 0, 7))
 	p.Forth(gre(0x20, 1, 0x88, 0x0b, 0, 6, 0, 8))
-	p.Count("two-call-ids", "entries", p.Listed())
+	p.Count("two-call-ids", "entries", p.Held())
 	p.Flush()
 	p.Forth(gre(0x20, 0, 8, 0, 0, 0, 0, 7))
 	p.Forth(gre(0x20, 0, 8, 0, 0, 0, 0, 8))
-	p.Count("two-keys", "entries", p.Listed())
+	p.Count("two-keys", "entries", p.Held())
 }

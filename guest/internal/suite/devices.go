@@ -113,7 +113,7 @@ var devices = []probe.Probe{
 			p.InChild(func(c *probe.P) {
 				c.Add(append(lab.Classing(""), silence)...)
 				c.Through(origs(flows(3, firstPort, web), SYN)...)
-				c.Count("child", "entries", c.Listed())
+				c.Count("child", "entries", c.Held())
 				value, err := lab.ReadSysctl("net.netfilter.nf_conntrack_count")
 				c.Must(err)
 				c.Text("child", "counted", value)
@@ -121,7 +121,7 @@ var devices = []probe.Probe{
 			})
 			count("after")
 			p.Text("after", "stats", p.Stats().String())
-			p.Count("after", "entries", p.Listed())
+			p.Count("after", "entries", p.Held())
 		},
 	},
 }

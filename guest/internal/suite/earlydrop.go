@@ -97,9 +97,9 @@ var earlyDrop = join(evictions(), []probe.Probe{
 				c.Fate("newcomer", c.Through(tcpTo(web).Orig(SYN)))
 				c.Delta("child", "drop", c.Stats().Drop)
 				c.Flag("child", "evicts", c.Stats().EarlyDrop > 0)
-				c.Count("child", "entries", c.Listed())
+				c.Count("child", "entries", c.Held())
 			})
-			p.Count("initial", "entries", p.Listed())
+			p.Count("initial", "entries", p.Held())
 		},
 	},
 	evictionEvents("events", "where somebody listened when it was made", true),
@@ -129,14 +129,14 @@ func evictions() []probe.Probe {
 			Run: func(p *probe.P) {
 				forgotten(p)
 				c.fill(p)
-				if n := p.Listed(); n != crowdSize {
+				if n := p.Counted(); n != crowdSize {
 					p.Broken("%d entries in the crowd, want %d", n, crowdSize)
 				}
 				p.Mark()
 				f := newcomer()
 				p.Fate("newcomer", p.Forth(f.Orig(SYN)))
 				p.Class("newcomer")
-				p.Flag("newcomer", "tracked", has(p, f))
+				p.Flag("newcomer", "tracked", p.Has(f.Tuple()))
 				s := p.Stats()
 				p.Delta("table", "drop", s.Drop)
 				p.Flag("table", "evicts", s.EarlyDrop > 0)
@@ -201,12 +201,12 @@ func collects(name string, end func(*probe.P, []*wire.Flow)) probe.Probe {
 			fs := forwardFlows(100)
 			shake(p, fs)
 			end(p, fs)
-			p.Count("before", "entries", p.Listed())
+			p.Count("before", "entries", p.Held())
 			p.Mark()
 			p.Fate("newcomer", p.Forth(newcomer().Orig(SYN)))
 			p.Delta("table", "drop", p.Stats().Drop)
 			p.Wait(10 * time.Minute) // the collector comes each minute or sooner
-			p.Count("after", "entries", p.Listed())
+			p.Count("after", "entries", p.Held())
 			p.Flag("table", "evicts", p.Stats().EarlyDrop > 0)
 			p.Fate("again", p.Forth(newcomer().Orig(SYN)))
 		},
@@ -223,16 +223,6 @@ func newcomer() *wire.Flow {
 }
 
 func tcpTo(to netip.AddrPort) *wire.Flow { return wire.TCP(tcpClient, to) }
-
-// has reports whether a flow has an entry.
-func has(p *probe.P, f *wire.Flow) bool {
-	for _, e := range p.Entries() {
-		if e.Orig.Src == f.OrigAddr() {
-			return true
-		}
-	}
-	return false
-}
 
 func forwardFlows(n int) []*wire.Flow { return flows(n, firstPort, tcpServer) }
 

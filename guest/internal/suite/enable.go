@@ -84,7 +84,7 @@ func enables() []probe.Probe {
 			p.Wait(time.Second)
 			tableOf(p, "after", p.Entries())
 			p.Through(origs(flows(10, 20000, web), SYN)...)
-			p.Count("later", "entries", p.Listed())
+			p.Count("later", "entries", p.Held())
 		},
 	})
 }

@@ -247,7 +247,7 @@ func eventsOverrun(p *probe.P) {
 		all := slices.Concat(heard, later)
 		p.Flag(subject+"-later", "all", len(all) == many)
 		p.Flag(subject+"-later", "lost", lost)
-		p.Count(subject+"-later", "entries", p.Listed())
+		p.Count(subject+"-later", "entries", p.Held())
 		p.Must(r.Leave(unix.NFNLGRP_CONNTRACK_DESTROY))
 	}
 	ask("plain", false)

@@ -42,11 +42,11 @@ var limits = []probe.Probe{
 			p.InChild(func(c *probe.P) {
 				c.Add(append(lab.Classing(lab.NearName), silence)...)
 				c.Through(tenSYNs()...)
-				c.Count("child", "entries", c.Listed())
+				c.Count("child", "entries", c.Held())
 				c.Delta("child", "drop+early_drop", c.Stats().Drop+c.Stats().EarlyDrop)
 				c.Text("child", "max", read(c, maxSysctl))
 			})
-			p.Count("initial", "entries", p.Listed())
+			p.Count("initial", "entries", p.Held())
 		},
 	},
 	{

@@ -77,7 +77,7 @@ var tableLimits = []probe.Probe{
 			fs := forwardFlows(10)
 			shake(p, fs)
 			p.Set(maxSysctl, "7")
-			p.Count("lowered", "entries", p.Listed())
+			p.Count("lowered", "entries", p.Held())
 			p.Mark()
 			p.Forth(origs(fs, ACK)...)
 			p.Class("old")
@@ -119,7 +119,7 @@ var tableLimits = []probe.Probe{
 			p.Flag("table", "refuses", s.ChainTooLong > 0)
 			p.Flag("packets", "die", passed < many)
 			p.Flag("packets", "counted", passed+int(s.ChainTooLong) == many)
-			p.Flag("entries", "those-that-passed", p.Listed() == passed)
+			p.Flag("entries", "those-that-passed", p.Counted() == passed)
 			p.Delta("table", "drop", s.Drop)
 		},
 	},

@@ -236,7 +236,7 @@ func netlinkLongList(p *probe.P) {
 		stayed = stayed && listed[firstPort+i]
 	}
 	p.Flag("those-that-stayed", "listed", stayed)
-	p.Count("table", "entries", p.Listed())
+	p.Count("table", "entries", p.Held())
 }
 
 // made are the attributes of a new UDP entry from a port of the client.

@@ -196,14 +196,14 @@ var netlinkChanges = []probe.Probe{
 			p.Forth(wire.UDP(from, to, "x"))
 			_, err := r.Ask(ct.CtDelete, 0, unix.AF_INET, c.attrs...)
 			p.Errno(c.name, err)
-			p.Count(c.name, "entries", p.Listed())
+			p.Count(c.name, "entries", p.Held())
 		}
 		p.Flush()
 		p.Forth(wire.UDP(from, to, "x"))
 		right := tuple(ctaTupleOrig, unix.IPPROTO_UDP, from, to)
 		_, err := r.Ask(ct.CtDelete, 0, unix.AF_INET, right, num32(ctaID, 12345))
 		p.Errno("other-id", err)
-		p.Count("other-id", "entries", p.Listed())
+		p.Count("other-id", "entries", p.Held())
 		answers, err := r.Ask(ct.CtGet, 0, unix.AF_INET, right)
 		p.Must(err)
 		if len(answers) != 1 {
@@ -211,7 +211,7 @@ var netlinkChanges = []probe.Probe{
 		}
 		_, err = r.Ask(ct.CtDelete, 0, unix.AF_INET, right, raw(ctaID, answers[0].Attr(ctaID)...))
 		p.Errno("its-id", err)
-		p.Count("its-id", "entries", p.Listed())
+		p.Count("its-id", "entries", p.Held())
 	}),
 }
 

@@ -119,7 +119,7 @@ var queue = append([]probe.Probe{
 		p.Errno("second-again", w.q.VerdictUpTo(ids[1], lab.VerdictAccept))
 		p.Errno("fourth", w.q.VerdictUpTo(ids[3], lab.VerdictDrop))
 		p.Fate("fourth", p.Forth())
-		p.Count("table", "entries", p.Listed())
+		p.Count("table", "entries", p.Held())
 	}),
 	inQueue("nobody", "What becomes of packets for a queue that nobody listens to, or whose listener went, with a bypass and without?", "nf_queue and nft_queue_eval; NF_VERDICT_FLAG_QUEUE_BYPASS", func(p *probe.P) {
 		outcome(p, "control", tcpFlow().Orig(SYN))

@@ -40,7 +40,7 @@ var tableFull = []probe.Probe{
 			// only if the last ones do it, once in a million boots.
 			s := p.Stats()
 			p.Count("syn", "raw", int(p.Meters()["raw"]))
-			p.Count("syn", "entries", p.Listed())
+			p.Count("syn", "entries", p.Held())
 			p.Delta("table", "drop+early_drop", s.Drop+s.EarlyDrop)
 			// With 198 tuples in 262144 buckets, 8 of which each newcomer looks
 			// at, 1.2 evictions are to be expected. More than 20 come once in
@@ -82,7 +82,7 @@ var tableFull = []probe.Probe{
 			// The first by its tuple, whatever the order of the hash. All are
 			// assured, so that no newcomer evicts any.
 			p.Delete(p.Entries()[0])
-			p.Count("room", "entries", p.Listed())
+			p.Count("room", "entries", p.Held())
 			p.Fate("after", p.Through(newcomers[1].Orig(SYN)))
 			tableOf(p, "after", p.Entries())
 		},

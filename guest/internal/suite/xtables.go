@@ -170,7 +170,7 @@ func xtablesEnable(p *probe.P) {
 	ask := func(subject, table string, rules ...lab.XtRule) {
 		read := legacy(p, table, rules...)
 		p.Forth(origs(flows(10, firstPort, netip.AddrPortFrom(server, 80)), SYN)...)
-		p.Count(subject, "entries", p.Listed())
+		p.Count(subject, "entries", p.Held())
 		read()
 		legacy(p, table)
 		p.Wait(time.Second)

@@ -98,7 +98,7 @@ var zones = []probe.Probe{
 		p.Add(lab.On(lab.NATPostrouting, lab.SNAT(translated4)))
 		p.Text("first", "packet", portKept(p.Forth(one), from))
 		p.Text("second", "packet", portKept(p.Forth(two), from))
-		p.Count("table", "entries", p.Listed())
+		p.Count("table", "entries", p.Held())
 	}, "nf_nat", "nft_chain_nat", "nft_nat"),
 	zoned("marks", "Does a connection keep its mark, for the other direction and for related packets, and which events tell of it?", "nft_ct_set_eval (NFT_CT_MARK) in nft_ct.c; ctnetlink_conntrack_event", zoneMarks),
 	zoned("labels", "Which labels can a connection have, does it keep them, and which events tell of them?", "nft_ct_set_eval (NFT_CT_LABELS) in nft_ct.c; nf_connlabels_replace", zoneLabels),

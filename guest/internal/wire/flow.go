@@ -125,6 +125,11 @@ func (f *Flow) NextReply() uint32 { return f.reply.next }
 // OrigAddr is the address that the original direction comes from.
 func (f *Flow) OrigAddr() netip.AddrPort { return f.orig.addr }
 
+// Tuple is that of the original direction.
+func (f *Flow) Tuple() Tuple {
+	return Tuple{Proto: uint8(layers.IPProtocolTCP), Src: f.orig.addr, Dst: f.reply.addr}
+}
+
 // length is the sequence space that the flags themselves take.
 func (f Flags) length() uint32 {
 	var n uint32
