@@ -44,11 +44,7 @@ func flows(n int, first uint16, to netip.AddrPort) []*wire.Flow {
 
 // origs makes the next packet of each flow in the original direction.
 func origs(fs []*wire.Flow, flags wire.Flags, opts ...wire.Option) []wire.Packet {
-	pkts := make([]wire.Packet, len(fs))
-	for i, f := range fs {
-		pkts[i] = f.Orig(flags, opts...)
-	}
-	return pkts
+	return wire.Origs(fs, flags, opts...)
 }
 
 // tenSYNs is the founding experiment's traffic.

@@ -37,7 +37,7 @@ var crowds = []struct {
 	fill           func(*probe.P)
 }{
 	{"unreplied", "whose SYNs nobody answered", func(p *probe.P) {
-		p.Forth(crowd(func(f *wire.Flow) wire.Packet { return f.Orig(SYN) })...)
+		p.Forth(origs(crowdFlows(), SYN)...)
 	}},
 	{"unfinished", "whose handshakes are not finished", func(p *probe.P) {
 		fs := crowdFlows()
@@ -45,7 +45,7 @@ var crowds = []struct {
 		p.Back(replies(fs, SYN|ACK)...)
 	}},
 	{"picked-up", "that were picked up in their middle and have no reply", func(p *probe.P) {
-		p.Forth(crowd(func(f *wire.Flow) wire.Packet { return f.Orig(ACK) })...)
+		p.Forth(origs(crowdFlows(), ACK)...)
 	}},
 	{"established", "that are established and assured", func(p *probe.P) { handshakes(p) }},
 	{"closing", "that both sides have closed", func(p *probe.P) {
@@ -69,9 +69,10 @@ var crowds = []struct {
 		p.Forth(datagrams(false)...)
 	}},
 	{"echo", "of echo requests", func(p *probe.P) {
+		request := wire.Echo(client, server, false, 0, 1)
 		var pkts []wire.Packet
 		for id := range uint16(crowdSize) {
-			pkts = append(pkts, wire.Echo(client, server, false, id, 1))
+			pkts = append(pkts, request.WithID(id))
 		}
 		p.Forth(pkts...)
 	}},
@@ -88,7 +89,7 @@ var earlyDrop = join(evictions(), []probe.Probe{
 		Timed:    true,
 		Run: func(p *probe.P) {
 			forgotten(p)
-			p.Forth(crowd(func(f *wire.Flow) wire.Packet { return f.Orig(SYN) })...)
+			p.Forth(origs(crowdFlows(), SYN)...)
 			p.InChild(func(c *probe.P) {
 				c.Add(lab.Classing(lab.NearName)...)
 				listen(c)
@@ -160,7 +161,7 @@ func evictionEvents(name, when string, early bool) probe.Probe {
 		Run: func(p *probe.P) {
 			forgotten(p)
 			var take func() []ct.Event
-			syns := crowd(func(f *wire.Flow) wire.Packet { return f.Orig(SYN) })
+			syns := origs(crowdFlows(), SYN)
 			if early {
 				take = p.Listen()
 				for block := range slices.Chunk(syns, 128) { // what the socket holds
@@ -228,22 +229,9 @@ func forwardFlows(n int) []*wire.Flow { return flows(n, firstPort, tcpServer) }
 
 func crowdFlows() []*wire.Flow { return forwardFlows(crowdSize) }
 
-// crowd is one packet of each of the crowd's connections.
-func crowd(say func(*wire.Flow) wire.Packet) []wire.Packet {
-	var pkts []wire.Packet
-	for _, f := range crowdFlows() {
-		pkts = append(pkts, say(f))
-	}
-	return pkts
-}
-
 // replies makes the next packet of each flow in the reply direction.
 func replies(fs []*wire.Flow, flags wire.Flags) []wire.Packet {
-	pkts := make([]wire.Packet, len(fs))
-	for i, f := range fs {
-		pkts[i] = f.Reply(flags)
-	}
-	return pkts
+	return wire.Replies(fs, flags)
 }
 
 // handshakes takes the crowd through handshakes.
@@ -261,13 +249,13 @@ func shake(p *probe.P, fs []*wire.Flow) {
 
 // datagrams are one of each of a crowd of conversations, or their answers.
 func datagrams(back bool) []wire.Packet {
+	say := wire.UDP(netip.AddrPortFrom(client, firstPort), udpServer, "x").FromPort
+	if back {
+		say = wire.UDP(udpServer, netip.AddrPortFrom(client, firstPort), "x").ToPort
+	}
 	var pkts []wire.Packet
 	for i := range uint16(crowdSize) {
-		from, to := netip.AddrPortFrom(client, firstPort+i), udpServer
-		if back {
-			from, to = to, from
-		}
-		pkts = append(pkts, wire.UDP(from, to, "x"))
+		pkts = append(pkts, say(firstPort+i))
 	}
 	return pkts
 }

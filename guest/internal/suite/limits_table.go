@@ -108,10 +108,11 @@ var tableLimits = []probe.Probe{
 			const many = 12_000
 			passed := 0
 			for block := range 6 {
+				from := netip.AddrFrom4([4]byte{198, 18, 1, byte(block)})
+				first := wire.UDP(netip.AddrPortFrom(from, firstPort), udpServer, "x")
 				var pkts []wire.Packet
 				for i := range uint16(many / 6) {
-					from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, 1, byte(block)}), firstPort+i)
-					pkts = append(pkts, wire.UDP(from, udpServer, "x"))
+					pkts = append(pkts, first.FromPort(firstPort+i))
 				}
 				passed += len(p.Forth(pkts...))
 			}

@@ -182,7 +182,8 @@ func header(src, dst netip.Addr, proto layers.IPProtocol) *layers.IPv4 {
 }
 
 func serialize(ls ...gopacket.SerializableLayer) Packet {
-	buf := gopacket.NewSerializeBuffer()
+	const headers = 80 // of what most packets are
+	buf := gopacket.NewSerializeBufferExpectedSize(headers, 0)
 	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
 	if err := gopacket.SerializeLayers(buf, opts, ls...); err != nil {
 		panic(fmt.Sprintf("wire: serialize: %v", err))

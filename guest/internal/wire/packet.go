@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/gopacket"
@@ -86,31 +87,30 @@ func (s Seen) Kind() string {
 // Parse reads an IPv4 or IPv6 packet and keeps a copy of it. It does not check
 // checksums.
 func Parse(data []byte) (Seen, error) {
+	data = slices.Clone(data)
+	if seen, ok := plain(data); ok {
+		return seen, nil
+	}
+	return layered(data)
+}
+
+// layered reads any packet, and all the layers that it has.
+func layered(data []byte) (Seen, error) {
 	first := layers.LayerTypeIPv4
 	if len(data) > 0 && data[0]>>4 == 6 {
 		first = layers.LayerTypeIPv6
 	}
-	data = slices.Clone(data)
 	pkt := gopacket.NewPacket(data, first, gopacket.NoCopy)
 	seen, err := network(pkt)
 	if err != nil {
 		return Seen{}, fmt.Errorf("parse packet of %d bytes: %w", len(data), err)
 	}
 	seen.Data = data
-	ports := func(from, to uint16) {
-		seen.Src = netip.AddrPortFrom(seen.Src.Addr(), from)
-		seen.Dst = netip.AddrPortFrom(seen.Dst.Addr(), to)
-	}
 	switch l := pkt.TransportLayer().(type) {
 	case *layers.TCP:
-		seen.Proto = "tcp"
-		ports(uint16(l.SrcPort), uint16(l.DstPort))
-		seen.Flags, seen.Seq, seen.Ack = flagsOf(l), l.Seq, l.Ack
-		seen.Payload = len(l.Payload)
+		seen.tcp(l)
 	case *layers.UDP:
-		seen.Proto = "udp"
-		ports(uint16(l.SrcPort), uint16(l.DstPort))
-		seen.Payload = len(l.Payload)
+		seen.udp(l)
 	}
 	if icmp, ok := pkt.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok {
 		seen.Proto, seen.Payload = "icmp", len(icmp.Payload)
@@ -137,7 +137,7 @@ func network(pkt gopacket.Packet) (Seen, error) {
 func between(src, dst []byte, proto uint8) Seen {
 	from, _ := netip.AddrFromSlice(src) // of the length that the header has
 	to, _ := netip.AddrFromSlice(dst)
-	return Seen{Proto: fmt.Sprint(proto), Src: netip.AddrPortFrom(from, 0), Dst: netip.AddrPortFrom(to, 0)}
+	return Seen{Proto: strconv.Itoa(int(proto)), Src: netip.AddrPortFrom(from, 0), Dst: netip.AddrPortFrom(to, 0)}
 }
 
 func flagsOf(t *layers.TCP) Flags {

@@ -84,11 +84,24 @@ func FuzzParse(f *testing.F) {
 	f.Add(TCP(orig, reply).Orig(SYN).Data)
 	f.Add(UDP(orig, reply, "x").Data)
 	f.Add(UDP(netip.MustParseAddrPort("[::1]:1"), netip.MustParseAddrPort("[::1]:2"), "x").Data)
+	f.Add(UDP(orig, netip.MustParseAddrPort("192.0.2.1:53"), "x").Data)
+	f.Add(UDP(orig, netip.MustParseAddrPort("192.0.2.1:4789"), string(UDP(orig, reply, "tunnel").Data)).Data)
+	f.Add(Echo(orig.Addr(), reply.Addr(), false, 7, 1).Data)
+	f.Add(Echo(netip.MustParseAddr("::1"), netip.MustParseAddr("::2"), true, 7, 1).Data)
+	f.Add(Fragments(UDP(orig, reply, string(make([]byte, 100))), 7, 40)[1].Data)
 	f.Add([]byte{0x45})
 	f.Add([]byte{0x60})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if seen, err := Parse(b); err == nil && seen.Payload > len(b) {
+		seen, err := Parse(b)
+		if err == nil && seen.Payload > len(b) {
 			t.Errorf("payload of %d bytes in a packet of %d", seen.Payload, len(b))
+		}
+		whole, wrong := layered(b)
+		if (err == nil) != (wrong == nil) {
+			t.Errorf("read at once %v, layer by layer %v", err, wrong)
+		}
+		if diff := cmp.Diff(whole, seen, addresses); diff != "" {
+			t.Errorf("read layer by layer, and at once: %s", diff)
 		}
 	})
 }
