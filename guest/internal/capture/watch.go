@@ -37,7 +37,7 @@ type going struct {
 
 func (w *watch) Sending(l *lab.Link, frame, data []byte) {
 	_ = w.settle() // what came out before; what cannot be read, the next fence tells of
-	g := &going{packet: &observe.Packet{Link: w.names[l], Medium: medium(l), In: true, Data: frame}, out: map[string]int{}}
+	g := &going{packet: &observe.Packet{Link: w.names[l], Medium: medium(l), In: true, Data: slices.Clone(frame)}, out: map[string]int{}}
 	if w.rec.full() {
 		w.going = g
 		w.rec.keep(observe.Record{Packet: g.packet}, 0)

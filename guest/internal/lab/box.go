@@ -171,7 +171,8 @@ func (b *Box) Back(pkts ...wire.Packet) ([]wire.Seen, error) {
 
 // exchange sends packets into one link and returns what came out of it and out
 // of the other, if there is one. The other's fence comes last, since what the
-// first lets in may come out there.
+// first lets in may come out there; it goes one way, since nothing was sent into
+// that link.
 func (b *Box) exchange(in, other *Link, pkts []wire.Packet) (back, over []wire.Seen, err error) {
 	if err := in.Send(pkts...); err != nil {
 		return nil, nil, err
@@ -182,7 +183,7 @@ func (b *Box) exchange(in, other *Link, pkts []wire.Packet) (back, over []wire.S
 	if other == nil {
 		return in.Took(), nil, nil
 	}
-	if err := other.Fence(); err != nil {
+	if err := other.fenceOut(); err != nil {
 		return nil, nil, err
 	}
 	return in.Took(), other.Took(), nil

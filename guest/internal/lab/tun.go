@@ -24,6 +24,7 @@ type Link struct {
 	wrong error // with what came out, since the last fence
 
 	watcher Watcher // nil unless somebody watches
+	frame   []byte  // what was last sent
 	buf     []byte  // of maxFrame; see room
 }
 
@@ -122,21 +123,20 @@ func (l *Link) Send(pkts ...wire.Packet) error {
 }
 
 func (l *Link) send(proto uint16, data []byte) error {
-	frame := l.frame(proto, data)
+	l.frame = l.appendFrame(l.frame[:0], proto, data)
 	if l.watcher != nil {
-		l.watcher.Sending(l, frame[piLen:], data)
+		l.watcher.Sending(l, l.frame[piLen:], data)
 	}
-	_, err := unix.Write(l.fd, frame)
+	_, err := unix.Write(l.fd, l.frame)
 	if l.watcher != nil {
 		l.watcher.Sent(l, err)
 	}
 	return err
 }
 
-// frame is what is written to put a packet into the device.
-func (l *Link) frame(proto uint16, data []byte) []byte {
-	frame := make([]byte, piLen, piLen+len(data))
-	binary.BigEndian.PutUint16(frame[2:], proto)
+// appendFrame appends what is written to put a packet into the device.
+func (l *Link) appendFrame(frame []byte, proto uint16, data []byte) []byte {
+	frame = binary.BigEndian.AppendUint16(append(frame, 0, 0), proto)
 	if l.ether != nil {
 		frame = append(frame, l.ether.head(proto)...)
 	}
@@ -146,22 +146,39 @@ func (l *Link) frame(proto uint16, data []byte) []byte {
 // Fence returns once everything sent before is through and everything that
 // the box sent because of it was read.
 func (l *Link) Fence() error {
+	if err := l.fenceIn(); err != nil {
+		return err
+	}
+	return l.fenceOut()
+}
+
+// fenceIn returns once everything is through that was sent before, by whatever
+// link: the box takes in on a CPU what comes one after the other.
+func (l *Link) fenceIn() error {
 	l.fence++
-	mark := binary.BigEndian.AppendUint64(nil, l.fence)
-	if _, err := unix.Write(l.fd, l.frame(fenceProto, mark)); err != nil {
+	mark := l.mark()
+	l.frame = l.appendFrame(l.frame[:0], fenceProto, mark[:])
+	if _, err := unix.Write(l.fd, l.frame); err != nil {
 		return fmt.Errorf("%w: write into %s: %w", ErrFence, l.Name, err)
 	}
-	buf := make([]byte, 64)
-	if err := l.await(l.sock, buf, func(n int) bool { return string(buf[:n]) == string(mark) }); err != nil {
+	buf := l.room()[:64]
+	if err := l.await(l.sock, buf, func(n int) bool { return string(buf[:n]) == string(mark[:]) }); err != nil {
 		return fmt.Errorf("%w: on its way into %s: %w", ErrFence, l.Name, err)
 	}
-	if err := unix.Sendto(l.sock, mark, 0, l.addr); err != nil {
+	return nil
+}
+
+// fenceOut returns once everything that the box sent before was read.
+func (l *Link) fenceOut() error {
+	l.fence++
+	mark := l.mark()
+	if err := unix.Sendto(l.sock, mark[:], 0, l.addr); err != nil {
 		return fmt.Errorf("%w: send out of %s: %w", ErrFence, l.Name, err)
 	}
 	frame := l.room()
 	err := l.await(l.fd, frame, func(n int) bool {
 		proto, data := l.came(frame[:n])
-		return proto == fenceProto && string(data) == string(mark)
+		return proto == fenceProto && string(data) == string(mark[:])
 	})
 	if err != nil {
 		return fmt.Errorf("%w: on its way out of %s: %w", ErrFence, l.Name, err)
@@ -169,6 +186,12 @@ func (l *Link) Fence() error {
 	wrong := l.wrong
 	l.wrong = nil
 	return wrong
+}
+
+// mark is what the current fence carries.
+func (l *Link) mark() (mark [8]byte) {
+	binary.BigEndian.PutUint64(mark[:], l.fence)
+	return mark
 }
 
 // maxFrame is the most that is read of a device at once.
