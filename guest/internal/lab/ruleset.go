@@ -23,7 +23,7 @@ type Ruleset struct {
 	users  map[string]string // of nftables' modules, before the first rule
 	tables []*nftables.Table
 	chains []*nftables.Chain
-	meters []*nftables.Chain // those that have rules that count
+	meters []*nftables.Table // those that have rules that count
 	zones  []uint16          // that rules ever put packets into, but for 0
 }
 
@@ -62,8 +62,8 @@ func (s *Ruleset) Add(rules ...Rule) error {
 		if len(exprs) == 0 {
 			continue
 		}
-		if r.meter() != "" && !slices.Contains(s.meters, chain) {
-			s.meters = append(s.meters, chain)
+		if r.meter() != "" && !slices.Contains(s.meters, chain.Table) {
+			s.meters = append(s.meters, chain.Table)
 		}
 		s.conn.AddRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: exprs, UserData: []byte(r.meter())})
 	}
@@ -118,10 +118,9 @@ func (s *Ruleset) Zones() []uint16 { return append([]uint16{0}, s.zones...) }
 func (s *Ruleset) Meters() (map[string]uint64, error) {
 	const getRule = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE
 	meters := map[string]uint64{}
-	for _, chain := range s.meters {
-		attrs := slices.Concat(stringAttr(unix.NFTA_RULE_TABLE, chain.Table.Name), stringAttr(unix.NFTA_RULE_CHAIN, chain.Name))
-		head := nfnl.Header{Kind: getRule, Flags: unix.NLM_F_DUMP, Family: byte(chain.Table.Family)}
-		err := s.reader.Send(nfnl.Request(head, attrs))
+	for _, table := range s.meters {
+		head := nfnl.Header{Kind: getRule, Flags: unix.NLM_F_DUMP, Family: byte(table.Family)}
+		err := s.reader.Send(nfnl.Request(head, stringAttr(unix.NFTA_RULE_TABLE, table.Name)))
 		if err == nil {
 			err = s.reader.Answers(func(m nfnl.Message) error {
 				if name := nfnl.Attr(m.Attrs, unix.NFTA_RULE_USERDATA); len(name) > 0 {
@@ -131,7 +130,7 @@ func (s *Ruleset) Meters() (map[string]uint64, error) {
 			})
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read counters of %s: %w", chain.Name, err)
+			return nil, fmt.Errorf("read counters of table %s: %w", table.Name, err)
 		}
 	}
 	return meters, nil
@@ -140,7 +139,7 @@ func (s *Ruleset) Meters() (map[string]uint64, error) {
 // packetsOf is how many packets the counter among a rule's expressions has seen.
 func packetsOf(expressions []byte) (packets uint64) {
 	nfnl.Attributes(expressions, func(_ uint16, e []byte) {
-		if text(nfnl.Attr(e, unix.NFTA_EXPR_NAME)) != "counter" {
+		if string(nfnl.Attr(e, unix.NFTA_EXPR_NAME)) != "counter\x00" {
 			return
 		}
 		if n := nfnl.Attr(nfnl.Attr(e, unix.NFTA_EXPR_DATA), unix.NFTA_COUNTER_PACKETS); len(n) == 8 {
@@ -194,8 +193,8 @@ func (s *Ruleset) RemoveTable(c Chain) error {
 	}
 	s.conn.DelTable(s.tables[i])
 	s.tables = slices.Delete(s.tables, i, i+1)
-	gone := func(have *nftables.Chain) bool { return have.Table.Name == c.table && have.Table.Family == c.family }
-	s.chains = slices.DeleteFunc(s.chains, gone)
+	gone := func(have *nftables.Table) bool { return have.Name == c.table && have.Family == c.family }
+	s.chains = slices.DeleteFunc(s.chains, func(have *nftables.Chain) bool { return gone(have.Table) })
 	s.meters = slices.DeleteFunc(s.meters, gone)
 	if err := s.conn.Flush(); err != nil {
 		return fmt.Errorf("remove table %s: %w", c.table, err)

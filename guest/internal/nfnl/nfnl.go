@@ -254,28 +254,37 @@ func Messages(b []byte, each func(Message) error) (done bool, err error) {
 	return false, nil
 }
 
+const (
+	attrHeader = 4         // bytes of length and number
+	attrMask   = 1<<14 - 1 // of a number, without its flags
+)
+
 // Attributes takes attributes apart: their numbers without flags (NLA_TYPE_MASK of
 // include/uapi/linux/netlink.h), and what they hold. It reports whether all of b
 // was attributes.
 func Attributes(b []byte, each func(number uint16, payload []byte)) bool {
-	const header, mask = 4, 1<<14 - 1
-	for len(b) >= header {
+	for len(b) >= attrHeader {
 		size := int(binary.NativeEndian.Uint16(b))
-		if size < header || size > len(b) {
+		if size < attrHeader || size > len(b) {
 			return false
 		}
-		each(binary.NativeEndian.Uint16(b[2:])&mask, b[header:size])
+		each(binary.NativeEndian.Uint16(b[2:])&attrMask, b[attrHeader:size])
 		b = b[min((size+3)&^3, len(b)):]
 	}
 	return true
 }
 
 // Attr is the payload of the first attribute of a number, or nil.
-func Attr(b []byte, number uint16) (payload []byte) {
-	Attributes(b, func(n uint16, p []byte) {
-		if n == number && payload == nil {
-			payload = p
+func Attr(b []byte, number uint16) []byte {
+	for len(b) >= attrHeader {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < attrHeader || size > len(b) {
+			return nil
 		}
-	})
-	return payload
+		if binary.NativeEndian.Uint16(b[2:])&attrMask == number {
+			return b[attrHeader:size]
+		}
+		b = b[min((size+3)&^3, len(b)):]
+	}
+	return nil
 }

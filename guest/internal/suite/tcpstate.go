@@ -124,8 +124,9 @@ func flagsOf(where string, reach func(*probe.P) *wire.Flow) probe.Probe {
 				}
 				p.Mark()
 				p.Forth(f.Orig(flags))
+				meters := p.Meters()
 				for _, class := range lab.ClassNames() {
-					if p.Meters()["class."+class] > 0 {
+					if meters["class."+class] > 0 {
 						classes[class] = append(classes[class], flags.String())
 					}
 				}
