@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,16 +24,26 @@ func clock(id int32) time.Duration {
 // PassTicks lets n ticks of the kernel's timer pass.
 func PassTicks(n int) error {
 	// The coarse clock stands at the moment of the last tick, and moves with the
-	// next; ticks are a hair shorter or longer than they are said to be.
+	// next; ticks are a hair shorter or longer than they are said to be, and come
+	// some time after the moment that the clock then stands at.
 	began := clock(unix.CLOCK_MONOTONIC_COARSE)
 	all := time.Duration(n) * tick()
-	for at := began + all; clock(unix.CLOCK_MONOTONIC_COARSE)-began < all-tick()/2; at = Now() + tick()/16 {
+	at := began + all + time.Duration(tickLag.Load())
+	for early := false; clock(unix.CLOCK_MONOTONIC_COARSE)-began < all-tick()/2; early = true {
+		if early {
+			at = Now() + tick()/16
+			tickLag.Store(int64(min(at-began-all, tick())))
+		}
 		if err := WaitUntil(at); err != nil {
 			return fmt.Errorf("wait for a tick: %w", err)
 		}
 	}
 	return nil
 }
+
+// tickLag is how long after the moment that it stands at the coarse clock was found to
+// move, in nanoseconds.
+var tickLag atomic.Int64
 
 // tick is the time between two ticks of the kernel's timer.
 var tick = sync.OnceValue(func() time.Duration {
