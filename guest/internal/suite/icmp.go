@@ -2,7 +2,6 @@ package suite
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/lab"
@@ -59,14 +58,12 @@ var icmp = join([]probe.Probe{
 	onBoth("icmp/types", "Of all types, which are tracked as what where nothing is known of the flow?", icmpErrors+"; valid_new; noct_valid_new",
 		func(p *probe.P, v version) {
 			classes := map[string][]int{}
+			counted := p.Meters()
 			for typ := range 256 {
 				p.Flush()
-				p.Mark()
 				p.Forth(wire.ICMP(v.client, v.server, uint8(typ), 0, make([]byte, 40)))
-				for class, n := range p.Meters() {
-					if name, ok := strings.CutPrefix(class, "class."); ok && n > 0 {
-						classes[name] = append(classes[name], typ)
-					}
+				for _, class := range grown(p, &counted) {
+					classes[class] = append(classes[class], typ)
 				}
 			}
 			for _, class := range lab.ClassNames() {

@@ -116,19 +116,19 @@ func flagsOf(where string, reach func(*probe.P) *wire.Flow) probe.Probe {
 	return state("flags-"+where, "Which combinations of the six flags are tracked, and as what?",
 		"tcp_valid_flags and tcp_error in nf_conntrack_proto_tcp.c", func(p *probe.P) {
 			classes := map[string][]string{}
+			counted := p.Meters()
 			for flags := range wire.URG | wire.ACK | wire.PSH | wire.RST | wire.SYN | wire.FIN + 1 {
 				p.Flush()
 				f := tcpFlow()
 				if reach != nil {
 					f = reach(p)
 				}
-				p.Mark()
+				if reach != nil {
+					counted = p.Meters()
+				}
 				p.Forth(f.Orig(flags))
-				meters := p.Meters()
-				for _, class := range lab.ClassNames() {
-					if meters["class."+class] > 0 {
-						classes[class] = append(classes[class], flags.String())
-					}
+				for _, class := range grown(p, &counted) {
+					classes[class] = append(classes[class], flags.String())
 				}
 			}
 			for _, class := range lab.ClassNames() {
@@ -136,6 +136,19 @@ func flagsOf(where string, reach func(*probe.P) *wire.Flow) probe.Probe {
 			}
 			moved(p)
 		})
+}
+
+// grown lists the classes that packets had since counted was read, and has it be what
+// is counted now.
+func grown(p *probe.P, counted *map[string]uint64) (names []string) {
+	now := p.Meters()
+	for _, class := range lab.ClassNames() {
+		if now["class."+class] > (*counted)["class."+class] {
+			names = append(names, class)
+		}
+	}
+	*counted = now
+	return names
 }
 
 // listOr is the items, or what stands for there being none.
