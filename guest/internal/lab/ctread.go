@@ -108,7 +108,14 @@ func setName(k Key) string { return strings.ReplaceAll(k.Name, " ", "-") }
 // no packet's connection had an answer.
 func (s *Ruleset) Said(c Chain, k Key) ([]string, error) {
 	set := &nftables.Set{Table: s.table(c.table, c.family), Name: setName(k)}
-	elements, err := s.conn.GetSetElements(set)
+	if s.asker == nil {
+		asker, err := nftables.New(nftables.AsLasting())
+		if err != nil {
+			return nil, fmt.Errorf("open nf_tables netlink: %w", err)
+		}
+		s.asker = asker
+	}
+	elements, err := s.asker.GetSetElements(set)
 	if err != nil {
 		return nil, fmt.Errorf("read set %s: %w", set.Name, err)
 	}

@@ -18,8 +18,9 @@ func native(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
 
 // Ruleset is what a Box has loaded. It stays loaded until Clear.
 type Ruleset struct {
-	conn   *nftables.Conn
-	reader *nfnl.Conn        // for Meters
+	conn   *nftables.Conn // which sends by a transactor
+	reader *nfnl.Conn
+	asker  *nftables.Conn    // for what sets hold; nil until somebody asks
 	users  map[string]string // of nftables' modules, before the first rule
 	tables []*nftables.Table
 	chains []*nftables.Chain
@@ -29,15 +30,15 @@ type Ruleset struct {
 
 // NewRuleset connects to nf_tables in the calling thread's namespace.
 func NewRuleset() (*Ruleset, error) {
-	conn, err := nftables.New(nftables.AsLasting())
+	reader, err := nfnl.Dial()
 	if err != nil {
 		return nil, fmt.Errorf("open nf_tables netlink: %w", err)
 	}
-	reader, err := nfnl.Dial()
-	if err != nil {
-		return nil, errors.Join(err, conn.CloseLasting())
+	s := &Ruleset{reader: reader.Short()}
+	// It is the one way in which the library leaves to others what it would send.
+	if s.conn, err = nftables.New(nftables.WithTestDial((&transactor{conn: s.reader}).answer)); err != nil {
+		return nil, errors.Join(fmt.Errorf("open nf_tables netlink: %w", err), s.Close())
 	}
-	s := &Ruleset{conn: conn, reader: reader.Short()}
 	if s.users, err = nftUses.read(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -203,4 +204,9 @@ func (s *Ruleset) RemoveTable(c Chain) error {
 }
 
 // Close ends the connections; rules stay.
-func (s *Ruleset) Close() error { return errors.Join(s.conn.CloseLasting(), s.reader.Close()) }
+func (s *Ruleset) Close() error {
+	if s.asker != nil {
+		return errors.Join(s.reader.Close(), s.asker.CloseLasting())
+	}
+	return s.reader.Close()
+}
