@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -27,8 +28,13 @@ func (t *Table) Among(tuples []wire.Tuple) (entries []Entry, all bool, err error
 		return nil, false, fmt.Errorf("look for conntrack entries: %w", err)
 	}
 	n, err := t.Counted()
-	return inOrder(entries), n == len(entries), err
+	return inOrder(entries), n == len(entries) && !slices.ContainsFunc(entries, unlisted), err
 }
+
+// unlisted reports whether an entry may be one that is found and counted, and in no
+// list: what is left of a clash is in the table by its reply only, with a timeout that
+// stays (nf_ct_resolve_clash_harder in nf_conntrack_core.c).
+func unlisted(e Entry) bool { return slices.Contains(e.Flags, fixedTimeout) }
 
 // Counted is how many entries the kernel counts, which is what its limit is for.
 // What has expired is counted until somebody meets it, and what is in no list yet

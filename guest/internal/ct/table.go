@@ -207,10 +207,12 @@ var statusBits = []struct {
 	{conntrack.StatusAssured, "assured"},
 	{conntrack.StatusSrcNAT, "snat"},
 	{conntrack.StatusDstNAT, "dnat"},
-	{conntrack.StatusFixedTimeout, "fixed-timeout"},
+	{conntrack.StatusFixedTimeout, fixedTimeout},
 	{conntrack.StatusHelper, "helper"},
 	{conntrack.StatusOffload, "offload"},
 }
+
+const fixedTimeout = "fixed-timeout"
 
 func flags(s conntrack.Status) []string {
 	var out []string
