@@ -160,6 +160,9 @@ func (c *Conn) receive() ([]byte, error) {
 // Refusal is the errno with which the kernel answers a request.
 type Refusal struct{ unix.Errno }
 
+// Unwrap is the errno.
+func (r Refusal) Unwrap() error { return r.Errno }
+
 // Answer reads the answer to one request that asked for no acknowledgement, and
 // calls each with it. Its error is a Refusal where that is the answer.
 func (c *Conn) Answer(each func(Message) error) error {

@@ -136,6 +136,30 @@ func TestList(t *testing.T) {
 	}
 }
 
+// Requests sent at once are answered one by one, whether the kernel grants them or not.
+func TestAnswer(t *testing.T) {
+	conn := dialRoute(t)
+	ask := func(link uint32) []byte {
+		info := make([]byte, unix.SizeofIfInfomsg-4)
+		binary.NativeEndian.PutUint32(info, link)
+		return Request(Header{Kind: unix.RTM_GETLINK}, info)
+	}
+	const loopback, none = 1, 1 << 30
+	if err := conn.Send(append(append(ask(loopback), ask(none)...), ask(loopback)...)); err != nil {
+		t.Fatal(err)
+	}
+	links := 0
+	for i, want := range []error{nil, unix.ENODEV, nil} {
+		err := conn.Answer(func(m Message) error { links++; return nil })
+		if refusal := (Refusal{}); !errors.Is(err, want) || errors.As(err, &refusal) != (want != nil) {
+			t.Errorf("answer %d: %v, want %v", i, err, want)
+		}
+	}
+	if links != 2 {
+		t.Errorf("%d links, want 2", links)
+	}
+}
+
 // What is cut off is no answer.
 func TestTooLong(t *testing.T) {
 	conn := dialRoute(t)
