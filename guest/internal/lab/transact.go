@@ -39,6 +39,7 @@ func (t *transactor) answer(messages []netlink.Message) ([]netlink.Message, erro
 
 // transact sends a transaction, between its two marks, and keeps what is refused.
 func (t *transactor) transact(messages []netlink.Message) error {
+	t.refused = nil
 	var batch []byte
 	for i, m := range messages {
 		m.Header.Flags &^= netlink.Acknowledge | unix.NLM_F_ECHO
