@@ -214,31 +214,34 @@ type Writer struct {
 	w     io.Writer
 	limit Limits
 	state state
+	line  bytes.Buffer // of a record
+	enc   *json.Encoder
 }
 
 // NewWriter returns a Writer to w.
 func NewWriter(w io.Writer) *Writer {
 	limits := DefaultLimits()
-	return &Writer{w: w, limit: limits, state: state{limit: limits}}
+	out := &Writer{w: w, limit: limits, state: state{limit: limits}}
+	out.enc = json.NewEncoder(&out.line)
+	out.enc.SetEscapeHTML(false)
+	return out
 }
 
 // Write writes one record, in a single call of the underlying writer. A record
 // that breaks a rule is refused: nothing of it is written, and the stream can
 // go on with another.
 func (w *Writer) Write(rec Record) error {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(rec); err != nil {
+	w.line.Reset()
+	if err := w.enc.Encode(&rec); err != nil {
 		return fmt.Errorf("encode record: %w", err)
 	}
-	if buf.Len()-1 > w.limit.Line {
-		return fmt.Errorf("record of %d bytes, more than %d", buf.Len()-1, w.limit.Line)
+	if size := w.line.Len() - 1; size > w.limit.Line {
+		return fmt.Errorf("record of %d bytes, more than %d", size, w.limit.Line)
 	}
 	if err := w.state.accept(rec); err != nil {
 		return err
 	}
-	if _, err := w.w.Write(buf.Bytes()); err != nil {
+	if _, err := w.w.Write(w.line.Bytes()); err != nil {
 		return fmt.Errorf("write record: %w", err)
 	}
 	return nil

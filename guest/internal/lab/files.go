@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/kfile"
 )
 
 // nowhere is what stands in for a file that was left open, and is no trace.
@@ -65,7 +67,7 @@ func (w *Witness) listFiles() ([]string, error) {
 		}
 		_, _, numbers = unix.ParseDirent(buf[:n], -1, numbers)
 		for i, number := range numbers {
-			if n, err := strconv.Atoi(number); err == nil && n >= ownFiles {
+			if n, err := strconv.Atoi(number); err == nil && n >= kfile.Aside {
 				return numbers[:i], nil
 			}
 		}

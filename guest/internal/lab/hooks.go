@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/kfile"
 )
 
 // HoldHooks hangs an empty chain in every hook of IPv4 and IPv6, in a network
@@ -33,7 +35,7 @@ func HoldHooks() error {
 		if err != nil {
 			return err
 		}
-		_, err = aside(fd) // for good
+		_, err = kfile.PutAside(fd) // for good
 		return err
 	})
 	if err != nil {

@@ -9,28 +9,25 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/kfile"
 )
 
 // nftUses are the use counts of nftables' modules, where it has any. It has them on
 // every kernel that builds tracking expressions as modules; with all of it built in,
 // removal is waited for by the rest of the probe alone.
-var nftUses = moduleUses{modules: "/sys/module", prefix: "nft_", dir: -1}
+var nftUses = moduleUses{modules: "/sys/module", prefix: "nft_"}
 
 // moduleUses are the use counts of the modules whose names begin with prefix. They are
 // read one by one, from files that stay open: the kernel takes twenty times as long for
 // the list of all modules.
 //
-// Which modules there are is listed anew when their directory's time says that one came
-// or went. The kernel keeps that time, to the nanosecond, where the directory's
-// attributes were ever set (kernfs_add_one and __kernfs_remove in fs/kernfs/dir.c); where
-// they cannot be, they are listed each time.
+// Which modules there are is listed anew when one came or went.
 type moduleUses struct {
 	modules, prefix string
 
-	dir   int // modules, once it is open
-	timed bool
-	is    unix.Stat_t // the directory when files were opened
-	files []*watched  // refcnt of each module
+	dir   *kfile.Dir // modules, once it is open
+	files []*watched // refcnt of each module; nil if they must be listed
 }
 
 // read returns the use count of each module by its name.
@@ -52,20 +49,24 @@ func (m *moduleUses) read() (map[string]string, error) {
 }
 
 func (m *moduleUses) try() (map[string]string, error) {
-	if m.dir < 0 {
-		if err := m.open(); err != nil || m.dir < 0 {
+	if m.dir == nil {
+		dir, err := kfile.OpenDir(m.modules)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil // a kernel without modules
+		}
+		if err != nil {
 			return nil, err
 		}
+		m.dir = dir
 	}
-	var now unix.Stat_t
-	if err := unix.Fstat(m.dir, &now); err != nil {
+	changed, err := m.dir.Changed()
+	if err != nil {
 		return nil, err
 	}
-	if !m.timed || now.Mtim != m.is.Mtim || now.Nlink != m.is.Nlink {
+	if changed || m.files == nil {
 		if err := m.list(); err != nil {
 			return nil, err
 		}
-		m.is = now
 	}
 	uses := make(map[string]string, len(m.files))
 	for _, f := range m.files {
@@ -75,26 +76,6 @@ func (m *moduleUses) try() (map[string]string, error) {
 		uses[f.name] = f.value
 	}
 	return uses, nil
-}
-
-// open opens the directory, which a kernel without modules may lack.
-func (m *moduleUses) open() error {
-	fd, err := openDir(m.modules)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if m.dir, err = aside(fd); err != nil {
-		return err
-	}
-	var is unix.Stat_t
-	if err := unix.Fstat(m.dir, &is); err != nil {
-		return err
-	}
-	m.timed = unix.Fchmod(m.dir, is.Mode&0o7777) == nil
-	return nil
 }
 
 // list opens the files of the modules that there are. What is built in has none.
@@ -118,7 +99,7 @@ func (m *moduleUses) forget() {
 	for _, f := range m.files {
 		f.close()
 	}
-	m.files, m.is = nil, unix.Stat_t{}
+	m.files = nil
 }
 
 // held reports whether a module has other users than before.

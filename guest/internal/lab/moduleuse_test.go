@@ -26,7 +26,7 @@ func TestModuleUses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m := moduleUses{modules: dir, prefix: "nft_", dir: -1}
+	m := moduleUses{modules: dir, prefix: "nft_"}
 	defer m.forget()
 	for _, step := range []struct {
 		what string
@@ -54,7 +54,7 @@ func TestModuleUses(t *testing.T) {
 }
 
 func TestNoModules(t *testing.T) {
-	m := moduleUses{modules: filepath.Join(t.TempDir(), "none"), prefix: "nft_", dir: -1}
+	m := moduleUses{modules: filepath.Join(t.TempDir(), "none"), prefix: "nft_"}
 	if got, err := m.read(); err != nil || len(got) != 0 {
 		t.Errorf("%v, %v", got, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ctmatrix/ctmatrix/guest/internal/kfile"
 )
 
 // watched is a small file of the kernel's that is kept open and read often.
@@ -24,16 +26,13 @@ type watched struct {
 	value string // bytes without the space around them
 }
 
-// ownFiles is the least number of a watched file.
-const ownFiles = 512
-
 // watch opens a file and reads it once.
 func watch(name, path string) (*watched, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	high, err := aside(fd)
+	high, err := kfile.PutAside(fd)
 	if err != nil {
 		return nil, &fs.PathError{Op: "dup", Path: path, Err: err}
 	}
@@ -43,14 +42,6 @@ func watch(name, path string) (*watched, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-// aside moves an open file out of the way of the numbers that files of probes get, and
-// so out of what a Witness lists.
-func aside(fd int) (int, error) {
-	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, ownFiles)
-	unix.Close(fd) // which nothing was written to
-	return high, err
 }
 
 // watchModules watches the list of modules, which is empty for a kernel that is

@@ -14,9 +14,21 @@ import (
 )
 
 // linux is the running kernel.
-type linux struct{ cmdline string }
+type linux struct {
+	cmdline string
+	dir     *kfile.Dir      // of the modules; nil if it cannot be watched
+	live    map[string]bool // that were loaded since one last came or went
+}
 
-func (linux) load(file, params string) error {
+func newLinux(cmdline string) *linux {
+	dir, err := kfile.OpenDir("/sys/module")
+	if err != nil {
+		dir = nil // every module is looked for each time
+	}
+	return &linux{cmdline: cmdline, dir: dir, live: map[string]bool{}}
+}
+
+func (*linux) load(file, params string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -29,7 +41,7 @@ func (linux) load(file, params string) error {
 	return os.NewSyscallError("finit_module", err)
 }
 
-func (linux) unload(name string) error {
+func (*linux) unload(name string) error {
 	err := unix.DeleteModule(name, unix.O_NONBLOCK)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
@@ -37,12 +49,31 @@ func (linux) unload(name string) error {
 	return os.NewSyscallError("delete_module", err)
 }
 
-func (linux) loaded(name string) bool {
+func (l *linux) loaded(name string) bool {
+	if l.changed() {
+		clear(l.live)
+	}
+	if l.live[name] {
+		return true
+	}
 	state, err := kfile.Read(sysPath(name, "initstate"))
-	return err == nil && strings.TrimSpace(string(state)) == "live"
+	if err != nil || strings.TrimSpace(string(state)) != "live" {
+		return false
+	}
+	l.live[name] = true
+	return true
 }
 
-func (linux) holders(name string) ([]string, error) {
+// changed reports whether a module may have come or gone.
+func (l *linux) changed() bool {
+	if l.dir == nil {
+		return true
+	}
+	changed, err := l.dir.Changed()
+	return changed || err != nil
+}
+
+func (*linux) holders(name string) ([]string, error) {
 	entries, err := os.ReadDir(sysPath(name, "holders"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -58,7 +89,7 @@ func (linux) holders(name string) ([]string, error) {
 // the kernel does that after a grace period of RCU, from a work queue.
 const patience = 5 * time.Second
 
-func (linux) unused(name string) error {
+func (*linux) unused(name string) error {
 	var count string
 	for waited := time.Duration(0); waited < patience; waited += 10 * time.Millisecond {
 		data, err := kfile.Read(sysPath(name, "refcnt"))
@@ -81,7 +112,7 @@ func sysPath(name, file string) string { return "/sys/module/" + name + "/" + fi
 // params returns what stands as name.parameter=value on the kernel's command
 // line, as modprobe does: for a module that is not part of it, the kernel itself
 // does not look there.
-func (l linux) params(name string) string { return paramsOf(l.cmdline, name) }
+func (l *linux) params(name string) string { return paramsOf(l.cmdline, name) }
 
 func paramsOf(cmdline, name string) string {
 	var params []string

@@ -61,7 +61,7 @@ func Open() (*Loader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the kernel's command line: %w", err)
 	}
-	return parse(data, linux{cmdline: string(cmdline)})
+	return parse(data, newLinux(string(cmdline)))
 }
 
 func parse(data []byte, k kernel) (*Loader, error) {
