@@ -3,6 +3,7 @@ package ct
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"github.com/mdlayher/netlink"
@@ -49,12 +50,16 @@ type Event struct {
 	Entry Entry
 }
 
+// eventBuffers are those that were read into before: a new one must be cleared.
+var eventBuffers = sync.Pool{New: func() any { return new([1 << 16]byte) }}
+
 // Take returns the events queued so far, oldest first.
 func (e *Events) Take() ([]Event, error) {
 	var out []Event
-	buf := make([]byte, 1<<16)
+	buf := eventBuffers.Get().(*[1 << 16]byte)
+	defer eventBuffers.Put(buf)
 	for {
-		n, _, err := unix.Recvfrom(e.fd, buf, unix.MSG_DONTWAIT)
+		n, _, err := unix.Recvfrom(e.fd, buf[:], unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EAGAIN) {
 			return out, nil
 		}

@@ -10,9 +10,10 @@ import (
 	"github.com/ctmatrix/ctmatrix/guest/observe"
 )
 
-// Log follows the kernel's log through /dev/kmsg.
+// Log follows the kernel's log through /dev/kmsg. It is used by one goroutine.
 type Log struct {
-	fd int
+	fd  int
+	buf [kmsg.Most]byte
 }
 
 // OpenLog opens the log; the first Take returns what was there before.
@@ -21,7 +22,7 @@ func OpenLog() (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open kernel log: %w", err)
 	}
-	return &Log{fd}, nil
+	return &Log{fd: fd}, nil
 }
 
 // Close closes the log.
@@ -30,9 +31,8 @@ func (l *Log) Close() error { return unix.Close(l.fd) }
 // Take returns the lines that came since the last Take.
 func (l *Log) Take() ([]observe.Log, error) {
 	var lines []observe.Log
-	buf := make([]byte, kmsg.Most)
 	for {
-		n, err := unix.Read(l.fd, buf)
+		n, err := unix.Read(l.fd, l.buf[:])
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return lines, nil
@@ -43,7 +43,7 @@ func (l *Log) Take() ([]observe.Log, error) {
 		case err != nil:
 			return lines, fmt.Errorf("read kernel log: %w", err)
 		}
-		line, err := kmsg.Parse(buf[:n])
+		line, err := kmsg.Parse(l.buf[:n])
 		if err != nil {
 			return lines, err
 		}
