@@ -36,13 +36,14 @@ func keptLists() []*kept {
 	}
 }
 
-// dump asks for a list. All requests have the same sequence number, so that their
-// answers have.
+// dump asks for a list. All requests for one have the same sequence number, so that
+// their answers have.
 func dump(kind uint16, body []byte) []byte {
 	b := binary.NativeEndian.AppendUint32(nil, uint32(unix.SizeofNlMsghdr+len(body)))
 	b = binary.NativeEndian.AppendUint16(b, kind)
 	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	return append(append(b, make([]byte, 8)...), body...)
+	b = binary.NativeEndian.AppendUint32(b, uint32(kind))
+	return append(append(b, make([]byte, 4)...), body...)
 }
 
 // readKept adds the facts of the lists.
@@ -76,12 +77,11 @@ func (w *Witness) readList(l *kept, s *State) (err error) {
 
 // made reports whether there is a neighbour that was made, and not learned: learned ones
 // come, go and age by themselves.
-func (w *Witness) made() (bool, error) {
-	if err := w.lists.Send(neighbours); err != nil {
+func (w *Witness) made() (found bool, err error) {
+	if w.now, err = w.lists.List(neighbours, w.now[:0]); err != nil {
 		return false, err
 	}
-	found := false
-	err := w.lists.Answers(func(m nfnl.Message) error {
+	_, err = nfnl.Messages(w.now, func(m nfnl.Message) error {
 		const state = 4 // ndm_state in struct ndmsg, behind what all netlink messages begin with
 		found = found || len(m.Attrs) < state+2 || binary.NativeEndian.Uint16(m.Attrs[state:])&unix.NUD_PERMANENT != 0
 		return nil

@@ -271,11 +271,13 @@ func (w *Witness) readSettings(s *State) error {
 	if w.settings != nil {
 		w.settings.close()
 	}
-	w.settings = &settings{texts: texts{kinds: []Kind{KindSetting, KindParameter}}}
-	if err := w.settings.open(s.Modules()); err != nil {
+	w.settings, w.loaded = nil, nil
+	now := &settings{texts: texts{kinds: []Kind{KindSetting, KindParameter}}}
+	if err := now.open(s.Modules()); err != nil {
+		now.close()
 		return err
 	}
-	w.loaded = s[KindModule]
+	w.settings, w.loaded = now, s[KindModule]
 	return w.settings.read(s)
 }
 

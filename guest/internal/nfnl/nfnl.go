@@ -4,6 +4,7 @@
 package nfnl
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -122,7 +123,8 @@ func (c *Conn) Answers(each func(Message) error) error {
 }
 
 // List sends a request for a list and appends to b what the kernel answers, as it is,
-// with the end of the list. Its error is the kernel's errno.
+// with the end of the list. Its error is the kernel's errno. What answers another request,
+// by its sequence number, is an error, too: something was left unread.
 func (c *Conn) List(request, b []byte) ([]byte, error) {
 	if err := c.Send(request); err != nil {
 		return b, err
@@ -132,12 +134,18 @@ func (c *Conn) List(request, b []byte) ([]byte, error) {
 		if err != nil {
 			return b, err
 		}
+		if len(got) < headLen || !bytes.Equal(sequence(got), sequence(request)) {
+			return b, fmt.Errorf("netlink answers another request with %d bytes", len(got))
+		}
 		b = append(b, got...)
 		if done, err := Messages(got, func(Message) error { return nil }); done || err != nil {
 			return b, err
 		}
 	}
 }
+
+// sequence is nlmsg_seq of a message.
+func sequence(message []byte) []byte { return message[8:12] }
 
 // receive reads a datagram, which stays until the next is read.
 func (c *Conn) receive() ([]byte, error) {

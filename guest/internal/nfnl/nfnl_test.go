@@ -131,6 +131,15 @@ func TestList(t *testing.T) {
 			t.Errorf("%d links, done %v, error %v", links, done, err)
 		}
 	}
+	other := linkRequest(unix.RTM_GETADDR)
+	other[8] = 7
+	if err := conn.Send(other); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := conn.List(linkRequest(unix.RTM_GETLINK), nil); err == nil {
+		t.Errorf("%d bytes that answer another request", len(got))
+	}
+	conn = dialRoute(t)
 	if _, err := conn.List(linkRequest(unix.RTM_GETLINK+1000), nil); !errors.Is(err, unix.EOPNOTSUPP) {
 		t.Errorf("a request that there is none of: %v", err)
 	}
