@@ -12,18 +12,21 @@ import (
 // Give adds an address to a link of the box, behind those that it has. It is gone
 // with the link. One of IPv6 may be used at once.
 func (b *Box) Give(link string, a netip.Addr) error {
+	b.worn = true
 	return onAddress("give", link, hostNet(a), netlink.AddrAdd)
 }
 
 // GiveIn is Give of an address in a network, all of which the link reaches. One of
 // IPv4 has a broadcast address, the last of the network.
 func (b *Box) GiveIn(link string, a netip.Prefix) error {
+	b.worn = true
 	net := &net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())}
 	return onAddress("give", link, net, netlink.AddrAdd)
 }
 
 // Take removes an address from a link of the box.
 func (b *Box) Take(link string, a netip.Addr) error {
+	b.worn = true
 	return onAddress("take", link, hostNet(a), netlink.AddrDel)
 }
 

@@ -2,11 +2,9 @@ package lab
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 
 	"github.com/ctmatrix/ctmatrix/guest/internal/wire"
-	"github.com/vishvananda/netlink"
 )
 
 // Addresses of every experiment: the box answers at Server on its near link,
@@ -44,8 +42,10 @@ const (
 type Box struct {
 	Near, Far *Link // Far is nil unless the path is Forward
 	Rules     *Ruleset
+	path      Path
 	sysctls   []restore
 	devices   []string // that were made besides the links
+	worn      bool     // see Worn
 }
 
 type restore struct {
@@ -56,21 +56,18 @@ type restore struct {
 // NewBox turns the calling thread's namespace into a box: links are up and
 // addressed, nothing is sent or tracked by itself. Close undoes it.
 func NewBox(path Path) (*Box, error) {
-	b := &Box{}
-	if err := b.open(path); err != nil {
+	b := &Box{path: path}
+	if err := b.open(); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
 
-func (b *Box) open(path Path) error {
+func (b *Box) open() error {
+	path := b.path
 	var err error
 	if b.Rules, err = NewRuleset(); err != nil {
 		return err
-	}
-	near, far := []netip.Prefix{Clients}, []netip.Prefix{Servers}
-	if path == Forward6 {
-		near, far = append(near, Clients6), append(far, Servers6)
 	}
 	if err := b.quietIPv6(path == Forward6); err != nil {
 		return err
@@ -79,13 +76,13 @@ func (b *Box) open(path Path) error {
 		return err
 	}
 	var batch routeBatch
-	b.Near.up(&batch, near)
+	b.Near.up(&batch, b.behind(b.Near))
 	batch.address(NearName, b.Near.index, Server)
 	if path != Input {
 		if b.Far, err = openLink(path, FarName); err != nil {
 			return err
 		}
-		b.Far.up(&batch, far)
+		b.Far.up(&batch, b.behind(b.Far))
 	}
 	if err := batch.do(); err != nil {
 		return err
@@ -95,10 +92,27 @@ func (b *Box) open(path Path) error {
 			return err
 		}
 	}
-	if path == Input {
+	return b.forward()
+}
+
+// behind are the networks behind a link.
+func (b *Box) behind(l *Link) []netip.Prefix {
+	clients, servers := []netip.Prefix{Clients}, []netip.Prefix{Servers}
+	if b.path == Forward6 {
+		clients, servers = append(clients, Clients6), append(servers, Servers6)
+	}
+	if l == b.Near {
+		return clients
+	}
+	return servers
+}
+
+// forward has the box pass packets on, where that is its path.
+func (b *Box) forward() error {
+	if b.path == Input {
 		return nil
 	}
-	if path == Forward6 {
+	if b.path == Forward6 {
 		if err := b.SetSysctl("net.ipv6.conf.all.forwarding", "1"); err != nil {
 			return err
 		}
@@ -134,18 +148,6 @@ func (l *Link) up(batch *routeBatch, behind []netip.Prefix) {
 	for _, prefix := range behind {
 		batch.route(l.Name, l.index, prefix)
 	}
-}
-
-// SetMTU changes the most bytes that a packet on the link may have.
-func (l *Link) SetMTU(bytes int) error {
-	dev, err := netlink.LinkByName(l.Name)
-	if err != nil {
-		return fmt.Errorf("find link %s: %w", l.Name, err)
-	}
-	if err := netlink.LinkSetMTU(dev, bytes); err != nil {
-		return fmt.Errorf("set MTU of %s: %w", l.Name, err)
-	}
-	return nil
 }
 
 // Through sends packets into the near link, waits until they are through, and
@@ -201,10 +203,16 @@ func (b *Box) Close() error {
 			errs = append(errs, l.close())
 		}
 	}
+	return errors.Join(append(errs, b.restore()...)...)
+}
+
+// restore sets sysctls back, the last one first.
+func (b *Box) restore() []error {
+	var errs []error
 	for i := len(b.sysctls) - 1; i >= 0; i-- {
 		r := b.sysctls[i]
 		errs = append(errs, r.place.write(r.name, r.value))
 	}
 	b.sysctls = nil
-	return errors.Join(errs...)
+	return errs
 }

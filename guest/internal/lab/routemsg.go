@@ -64,6 +64,15 @@ func (b *routeBatch) address(name string, index int, a netip.Addr) {
 
 // route sends what is for a prefix out of a link, in the main table.
 func (b *routeBatch) route(name string, index int, to netip.Prefix) {
+	b.routing(fmt.Sprintf("route %s to %s", to, name), unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, index, to)
+}
+
+// unroute undoes route.
+func (b *routeBatch) unroute(name string, index int, to netip.Prefix) {
+	b.routing(fmt.Sprintf("route %s to %s no more", to, name), unix.RTM_DELROUTE, 0, index, to)
+}
+
+func (b *routeBatch) routing(does string, kind, flags, index int, to netip.Prefix) {
 	msg := &nl.RtMsg{RtMsg: unix.RtMsg{
 		Family: uint8(familyOf(to.Addr())), Dst_len: uint8(to.Bits()), Table: unix.RT_TABLE_MAIN,
 		Scope: unix.RT_SCOPE_LINK, Protocol: unix.RTPROT_BOOT, Type: unix.RTN_UNICAST,
@@ -71,8 +80,7 @@ func (b *routeBatch) route(name string, index int, to netip.Prefix) {
 	if to.Addr().Is6() {
 		msg.Scope = unix.RT_SCOPE_UNIVERSE // which is all there is
 	}
-	b.add(fmt.Sprintf("route %s to %s", to, name), unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE,
-		msg, nl.NewRtAttr(unix.RTA_DST, to.Addr().AsSlice()), nl.NewRtAttr(unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, uint32(index))))
+	b.add(does, kind, flags, msg, nl.NewRtAttr(unix.RTA_DST, to.Addr().AsSlice()), nl.NewRtAttr(unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, uint32(index))))
 }
 
 func familyOf(a netip.Addr) int {

@@ -39,10 +39,17 @@ func NewRuleset() (*Ruleset, error) {
 	if s.conn, err = nftables.New(nftables.WithTestDial((&transactor{conn: s.reader}).answer)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open nf_tables netlink: %w", err), s.Close())
 	}
-	if s.users, err = nftUses.read(); err != nil {
+	if err := s.renew(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// renew has a cleared ruleset as a new one.
+func (s *Ruleset) renew() (err error) {
+	s.zones = nil
+	s.users, err = nftUses.read()
+	return err
 }
 
 // Add loads rules in one transaction: all of them or none.

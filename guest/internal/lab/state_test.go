@@ -86,7 +86,7 @@ func TestWatches(t *testing.T) {
 		"net/netfilter/nf_log/2":           true,
 		"net/ipv4/ip_forward":              true,
 		"net/ipv6/conf/all/forwarding":     true,
-		"net/ipv6/conf/near/disable_ipv6":  true,
+		"net/ipv6/conf/near/disable_ipv6":  false,
 		"net/ipv6/conf/lo/forwarding":      false,
 		"net/ipv4/tcp_wmem":                false,
 		"kernel/hostname":                  false,

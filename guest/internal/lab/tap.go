@@ -85,6 +85,7 @@ func payload(frame []byte) (proto uint16, data []byte) {
 
 // Down takes the link down.
 func (l *Link) Down() error {
+	l.worn = true
 	dev, err := netlink.LinkByName(l.Name)
 	if err != nil {
 		return fmt.Errorf("find link %s: %w", l.Name, err)

@@ -22,6 +22,7 @@ type Link struct {
 	fence uint64
 	out   []wire.Seen
 	wrong error // with what came out, since the last fence
+	worn  bool  // what was changed about it goes with it
 
 	watcher Watcher // nil unless somebody watches
 	frame   []byte  // what was last sent

@@ -197,14 +197,9 @@ func in(dir string, names ...string) []string {
 }
 
 // watches reports whether a sysctl, by its path below /proc/sys, would be missed
-// if a probe left it changed. Those of a link of the box go with the link.
+// if a probe left it changed.
 func watches(path string) bool {
-	dir, name := filepath.Split(path)
-	if slices.Contains(sysctlTrees, filepath.Clean(dir)) || slices.Contains(sysctlFiles, path) {
-		return true
-	}
-	link := filepath.Base(dir)
-	return name != "" && (link == NearName || link == FarName)
+	return slices.Contains(sysctlTrees, filepath.Dir(path)) || slices.Contains(sysctlFiles, path)
 }
 
 // unsteady are sysctls that change by themselves, or whose reading does

@@ -15,7 +15,10 @@ import (
 type Ground struct {
 	witness witness
 	loader  Loader
-	clean   *lab.State
+	clean   *lab.State // with box resting, where there is one
+	bare    *lab.State // without
+
+	box *lab.Box // rests in the initial namespace between probes
 
 	spoilt lab.Traces // what could not be undone
 	by     string     // the probe that left it
@@ -39,7 +42,8 @@ func NewGround(loader Loader) (*Ground, error) {
 			return err
 		}
 		g.witness = w
-		g.clean, err = w.State()
+		g.bare, err = w.State()
+		g.clean = g.bare
 		return err
 	})
 	if err != nil {
@@ -53,7 +57,7 @@ func (g *Ground) Close() error {
 	if g.witness == nil {
 		return nil
 	}
-	return g.witness.Close()
+	return errors.Join(g.dismiss(), g.witness.Close())
 }
 
 // ready says why no probe can run: an earlier one left what could not be undone
@@ -76,7 +80,7 @@ func (g *Ground) ready() error {
 // finds the ground as this one did. That the kernel counts modules as used that
 // the probe wears is no trace: nobody can undo it.
 func (g *Ground) check(name string, wears ...string) error {
-	left, err := g.traces(lab.Background)
+	left, err := g.left()
 	left = slices.DeleteFunc(left, func(t lab.Trace) bool {
 		return t.Kind == lab.KindModuleUse && t.Is != nil && slices.Contains(wears, t.Is.Name)
 	})
@@ -120,6 +124,21 @@ func (g *Ground) clear() error {
 			errs = append(errs, err)
 		}
 	}
+}
+
+// left says what is different after a probe. A box whose links the probe changed
+// goes first, and with it what it changed.
+func (g *Ground) left() (lab.Traces, error) {
+	if g.box != nil && !g.box.Worn() {
+		left, err := g.traces(lab.Background)
+		if err != nil || len(left) == 0 {
+			return nil, err
+		}
+	}
+	if err := g.dismiss(); err != nil {
+		return nil, err
+	}
+	return g.traces(lab.Background)
 }
 
 func (g *Ground) traces(patience time.Duration) (lab.Traces, error) {

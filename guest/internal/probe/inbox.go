@@ -14,7 +14,7 @@ func (p *P) InChild(body func(c *P)) {
 	p.rec.Step("begin a child namespace")
 	var ended any
 	err := lab.InChild(func() error {
-		return c.withBox(lab.Input, func() {
+		return c.withBox(lab.Input, nil, func() {
 			defer func() { ended = recover() }()
 			body(c)
 		})
@@ -28,9 +28,10 @@ func (p *P) InChild(body func(c *P)) {
 	p.Must(err)
 }
 
-// withBox makes the calling thread's namespace a box, runs f, and leaves the
-// namespace as it was; its error says what could not be made or was left.
-func (p *P) withBox(path lab.Path, f func()) error {
+// withBox makes the calling thread's namespace a box, or rouses the one that rests
+// there, runs f, and leaves the namespace as it was; its error says what could not
+// be made or was left.
+func (p *P) withBox(path lab.Path, resting *lab.Box, f func()) error {
 	table, err := ct.Open()
 	if err != nil {
 		return err
@@ -40,11 +41,18 @@ func (p *P) withBox(path lab.Path, f func()) error {
 		return errors.Join(err, table.Close())
 	}
 	p.first = p.stats
-	if p.Box, err = lab.NewBox(path); err != nil {
+	leave := (*lab.Box).Rest
+	if p.Box = resting; resting != nil {
+		err = resting.Rouse()
+	} else {
+		leave = (*lab.Box).Close
+		p.Box, err = lab.NewBox(path)
+	}
+	if err != nil {
 		return errors.Join(err, table.Close())
 	}
 	err = p.watched(true, f)
-	return errors.Join(err, p.clean(), p.Box.Close(), table.Flush(), table.Close())
+	return errors.Join(err, p.clean(), leave(p.Box), table.Flush(), table.Close())
 }
 
 // watched runs f while what passes the links is recorded, if anything is. Where the

@@ -67,6 +67,9 @@ func (c Case) onGround(p *P, loader Loader, ground *Ground) (observe.Outcome, st
 	if err := ground.ready(); err != nil {
 		return observe.Broken, err.Error()
 	}
+	if err := ground.furnish(c); err != nil {
+		return observe.Broken, err.Error()
+	}
 	outcome, reason := c.run(p, loader, ground)
 	if err := ground.check(c.Name(), c.Wears...); err != nil {
 		if outcome == observe.Broken {
@@ -94,12 +97,12 @@ func (c Case) run(p *P, loader Loader, ground *Ground) (observe.Outcome, string)
 			return lacking(err, modules.ErrBuiltin)
 		}
 	}
-	in := lab.InInitial
+	in, resting := lab.InInitial, ground.box
 	if c.Place == Child {
-		in = lab.InChild
+		in, resting = lab.InChild, nil
 	}
 	outcome, reason := observe.Recorded, ""
-	err := in(func() error { return c.inBox(p, &outcome, &reason) })
+	err := in(func() error { return c.inBox(p, resting, &outcome, &reason) })
 	for _, m := range c.Renews {
 		err = errors.Join(err, loader.Unload(m))
 	}
@@ -124,10 +127,10 @@ func lacking(err, what error) (observe.Outcome, string) {
 func (c Case) load(loader Loader) error { return loader.Load(c.modules()...) }
 
 // inBox runs on the thread of the box. Its error is the rig's.
-func (c Case) inBox(p *P, outcome *observe.Outcome, reason *string) error {
+func (c Case) inBox(p *P, resting *lab.Box, outcome *observe.Outcome, reason *string) error {
 	body := func() { *outcome, *reason = c.body(p) }
 	if !c.Untouched {
-		return p.withBox(c.path(), body)
+		return p.withBox(c.path(), resting, body)
 	}
 	var err error
 	if p.Box, err = lab.NewBox(c.path()); err != nil {

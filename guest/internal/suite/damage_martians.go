@@ -84,7 +84,7 @@ var martians = []probe.Probe{
 
 // ofNear writes a setting of the near link, with which it goes.
 func ofNear(p *probe.P, name, value string) {
-	p.Must(lab.WriteSysctl("net.ipv4.conf."+lab.NearName+"."+name, value))
+	p.Must(p.Box.Near.Set("ipv4", name, value))
 }
 
 // answered sends a packet and records what became of it, wherever it went on to,
