@@ -209,6 +209,9 @@ func Run(ctx context.Context, opts Options, modules Loader, emit func(observe.Re
 	if err != nil {
 		return err
 	}
+	if !opts.Shuffle {
+		byPath(cases)
+	}
 	log, ground, err := open(cases, modules, emit)
 	if err != nil {
 		return err
@@ -227,6 +230,14 @@ func Run(ctx context.Context, opts Options, modules Loader, emit func(observe.Re
 		rows += n
 	}
 	return emit(observe.Record{Done: &observe.Done{Probes: len(cases), Rows: rows}})
+}
+
+// byPath has cases of the same path follow one another, since a box that one leaves
+// the next can have. Those that wear modules stay last.
+func byPath(cases []probe.Case) {
+	slices.SortStableFunc(cases, func(a, b probe.Case) int {
+		return cmp.Or(cmp.Compare(min(len(a.Wears), 1), min(len(b.Wears), 1)), cmp.Compare(a.Path, b.Path))
+	})
 }
 
 func runCase(c probe.Case, modules Loader, log *lab.Log, ground *probe.Ground, emit func(observe.Record) error) (int, error) {
