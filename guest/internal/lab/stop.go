@@ -2,6 +2,8 @@ package lab
 
 import (
 	"fmt"
+	"os"
+	"os/signal"
 	"time"
 	"unsafe"
 
@@ -32,7 +34,14 @@ func stopUntil(at time.Duration) error {
 		return fmt.Errorf("make a timer: %w", no)
 	}
 	defer unix.Syscall(unix.SYS_TIMER_DELETE, uintptr(id), 0, 0)
-	setting := struct{ interval, value unix.Timespec }{value: unix.NsecToTimespec(at.Nanoseconds())}
+	// Again and again, since the first may come before the agent has stopped; and to
+	// somebody, since what would be ignored is not sent again.
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, unix.SIGCONT)
+	defer signal.Stop(told)
+	setting := struct{ interval, value unix.Timespec }{
+		unix.NsecToTimespec(time.Second.Nanoseconds()), unix.NsecToTimespec(at.Nanoseconds()),
+	}
 	if _, _, no := unix.Syscall6(unix.SYS_TIMER_SETTIME, uintptr(id), unix.TIMER_ABSTIME,
 		uintptr(unsafe.Pointer(&setting)), 0, 0, 0); no != 0 {
 		return fmt.Errorf("set a timer: %w", no)

@@ -6,11 +6,13 @@ import (
 )
 
 func TestStopUntil(t *testing.T) {
-	at := Now() + 20*time.Millisecond
-	if err := stopUntil(at); err != nil {
-		t.Fatal(err)
-	}
-	if now := Now(); now < at {
-		t.Errorf("continued %v early", at-now)
+	for _, wait := range []time.Duration{20 * time.Millisecond, 0, -time.Second} { // the last two are over before it stops
+		at := Now() + wait
+		if err := stopUntil(at); err != nil {
+			t.Fatal(err)
+		}
+		if now := Now(); now < at {
+			t.Errorf("continued %v early", at-now)
+		}
 	}
 }
