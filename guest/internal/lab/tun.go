@@ -25,7 +25,6 @@ type Link struct {
 	worn  bool  // what was changed about it goes with it
 
 	watcher Watcher // nil unless somebody watches
-	frame   []byte  // what was last sent
 	buf     []byte  // of maxFrame; see room
 }
 
@@ -43,6 +42,9 @@ var ErrFence = errors.New("fence lost")
 // piLen is the size of struct tun_pi, which stands before each packet and holds
 // its EtherType.
 const piLen = 4
+
+// etherLen is the most that a header of Ethernet takes, with the tag of a VLAN.
+const etherLen = 18
 
 func openTun(name string) (*Link, error) { return openTunTap(name, unix.IFF_TUN) }
 
@@ -109,7 +111,8 @@ func (l *Link) close() error {
 
 func htons(v uint16) uint16 { return v<<8 | v>>8 }
 
-// Send puts packets into the device, as if they arrived from outside.
+// Send puts packets into the device, as if they arrived from outside. Several
+// goroutines may send at once, unless somebody watches.
 func (l *Link) Send(pkts ...wire.Packet) error {
 	for _, p := range pkts {
 		proto := uint16(unix.ETH_P_IP)
@@ -124,11 +127,11 @@ func (l *Link) Send(pkts ...wire.Packet) error {
 }
 
 func (l *Link) send(proto uint16, data []byte) error {
-	l.frame = l.appendFrame(l.frame[:0], proto, data)
+	frame := l.appendFrame(make([]byte, 0, piLen+etherLen+len(data)), proto, data)
 	if l.watcher != nil {
-		l.watcher.Sending(l, l.frame[piLen:], data)
+		l.watcher.Sending(l, frame[piLen:], data)
 	}
-	_, err := unix.Write(l.fd, l.frame)
+	_, err := unix.Write(l.fd, frame)
 	if l.watcher != nil {
 		l.watcher.Sent(l, err)
 	}
@@ -158,8 +161,7 @@ func (l *Link) Fence() error {
 func (l *Link) fenceIn() error {
 	l.fence++
 	mark := l.mark()
-	l.frame = l.appendFrame(l.frame[:0], fenceProto, mark[:])
-	if _, err := unix.Write(l.fd, l.frame); err != nil {
+	if _, err := unix.Write(l.fd, l.appendFrame(nil, fenceProto, mark[:])); err != nil {
 		return fmt.Errorf("%w: write into %s: %w", ErrFence, l.Name, err)
 	}
 	buf := l.room()[:64]
