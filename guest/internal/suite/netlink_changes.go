@@ -158,7 +158,8 @@ var netlinkChanges = []probe.Probe{
 		_, err = r.Ask(ct.CtNew, 0, unix.AF_INET, orig, reply, life)
 		changed(p, "not-to-create", err)
 		p.Set(maxSysctl, "1")
-		_, err = r.Ask(ct.CtNew, create, unix.AF_INET, orig, reply, life)
+		// Assured: one that is not may lie in the buckets in which room is looked for.
+		_, err = r.Ask(ct.CtNew, create, unix.AF_INET, orig, reply, life, num32(ctaStatus, isConfirmed|isSeenReply|isAssured))
 		p.Must(err)
 		_, err = r.Ask(ct.CtNew, create, unix.AF_INET, made(firstPort+1)...)
 		changed(p, "full-table", err)
