@@ -15,8 +15,6 @@ type Cost struct {
 	Wall time.Duration `json:"wall_ns"`
 }
 
-func (c Cost) add(o Cost) Cost { return Cost{c.CPU + o.CPU, c.Wall + o.Wall} }
-
 // least is the cheapest of several: what else runs on the host only adds to it.
 func least(costs []Cost) Cost {
 	return slices.MinFunc(costs, func(a, b Cost) int { return cmp.Compare(a.CPU, b.CPU) })

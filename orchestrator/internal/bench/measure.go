@@ -27,7 +27,7 @@ type Bench struct {
 	Modules []string // of an image
 	Probes  []string // to ask
 	All     int      // how many probes there are
-	Repeat  int      // bare boots of each kind
+	Repeat  int      // boots of each kind: bare, and to the agent
 	Plan    results.Plan
 	Say     func(string) // what is being done
 }
@@ -47,8 +47,8 @@ func (b *Bench) Run(ctx context.Context) (r *Report, err error) {
 	}
 	r = &Report{Host: Host{CPUs: runtime.NumCPU(), QEMU: version, Load: load()}, Matrix: Matrix{Kernels: len(b.Cells)}}
 	for _, c := range b.Cells {
-		b.Say("bare boots of " + c.Kernel.Upstream)
-		k, err := b.bare(ctx, c, filepath.Join(dir, "layers"))
+		b.Say("boots of " + c.Kernel.Upstream)
+		k, err := b.boots(ctx, c, filepath.Join(dir, "layers"))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Kernel.Exact(), err)
 		}
@@ -66,8 +66,8 @@ func load() (l float64) {
 	return l
 }
 
-// bare measures what needs no suite: bare boots, and how the image is made.
-func (b *Bench) bare(ctx context.Context, c sched.Cell, layers string) (*Kernel, error) {
+// boots measures what needs no suite: boots, and how the image is made.
+func (b *Bench) boots(ctx context.Context, c sched.Cell, layers string) (*Kernel, error) {
 	k, err := b.Kernels.Fetch(ctx, c.Kernel)
 	if err != nil {
 		return nil, err
@@ -77,7 +77,13 @@ func (b *Bench) bare(ctx context.Context, c sched.Cell, layers string) (*Kernel,
 	if err != nil {
 		return nil, err
 	}
-	var plain, args []Cost
+	made, err := b.image(k, layers, out)
+	if err != nil {
+		return nil, err
+	}
+	agent := sched.Image{Kernel: k.Image, Digest: k.Digest, Layers: made, Machine: c.Guest, Args: c.Variant.Args, Console: io.Discard}
+	var plain, args, boots []Cost
+	// In turns: what the host has to do besides changes within minutes.
 	for range b.Repeat {
 		for _, kind := range []struct {
 			bare  bool
@@ -89,9 +95,53 @@ func (b *Bench) bare(ctx context.Context, c sched.Cell, layers string) (*Kernel,
 			}
 			*kind.costs = append(*kind.costs, cost)
 		}
+		if out.Error != "" {
+			continue
+		}
+		cost, err := b.agentBoot(ctx, agent, filepath.Dir(layers))
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			out.Error = err.Error()
+			continue
+		}
+		boots = append(boots, cost)
 	}
 	out.Bare, out.BareArgs = least(plain), least(args)
-	return out, b.image(k, layers, out)
+	if out.Error == "" {
+		out.Boot = least(boots)
+	}
+	return out, nil
+}
+
+// agentBoot boots an image until its agent is ready and its guest saved, in a
+// directory of its own.
+func (b *Bench) agentBoot(ctx context.Context, image sched.Image, room string) (c Cost, err error) {
+	dir, err := os.MkdirTemp(room, "boot-")
+	if err != nil {
+		return Cost{}, fmt.Errorf("make room for a guest: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	var booted *vm.VM
+	booter, err := sched.NewQEMU(ctx, sched.QEMUOptions{Program: b.QEMU, Cache: dir, Verbose: func(string) {}, Started: func(came string, v *vm.VM) {
+		if came == "boot" {
+			booted = v
+		}
+	}})
+	if err != nil {
+		return Cost{}, err
+	}
+	guest, err := booter.Boot(ctx, image)
+	if err != nil {
+		return Cost{}, err
+	}
+	defer guest.Stop(ctx) // nothing was asked of it
+	if err := guest.Ready(ctx); err != nil {
+		return Cost{}, fmt.Errorf("boot to the agent: %w", err)
+	}
+	u := booted.Usage()
+	return Cost{u.CPU, u.Wall}, nil
 }
 
 // bareTime ends a bare boot that hangs: a host with eight times as much to do as it
@@ -128,21 +178,20 @@ func (b *Bench) bareBoot(ctx context.Context, image string, memory int, bare boo
 }
 
 // image measures how an initramfs is made, first of the store's files and then of
-// layers in the cache.
-func (b *Bench) image(k *kernel.Kernel, dir string, out *Kernel) error {
+// layers in the cache, and returns those.
+func (b *Bench) image(k *kernel.Kernel, dir string, out *Kernel) (layers []initramfs.Layer, err error) {
 	for _, took := range []*time.Duration{&out.ImageBuilt, &out.ImageKept} {
 		began := time.Now()
-		layers, err := sched.Layers(initramfs.Cache{Dir: dir}, k, b.Agent, b.Modules)
-		if err != nil {
-			return err
+		if layers, err = sched.Layers(initramfs.Cache{Dir: dir}, k, b.Agent, b.Modules); err != nil {
+			return nil, err
 		}
 		var size counter
 		if err := initramfs.Assemble(&size, layers...); err != nil {
-			return err
+			return nil, err
 		}
 		*took, out.Image = time.Since(began), int64(size)
 	}
-	return nil
+	return layers, nil
 }
 
 // counter counts what is written to it.

@@ -18,7 +18,6 @@ type pass struct {
 	wall  time.Duration
 	cells []results.Cell
 	costs []Cost    // by cell, of all QEMUs; with one job only
-	boots []Cost    // by cell, of those that booted
 	slow  [][]Probe // by cell
 	days  []time.Duration
 	most  []int64 // by cell, bytes in RAM
@@ -64,7 +63,7 @@ func (b *Bench) passes(ctx context.Context, r *Report, dir string) error {
 	r.Matrix.Cached, r.Matrix.Boots = known.wall, known.qemus
 	for i := range r.Kernels {
 		k := &r.Kernels[i]
-		k.Boot, k.Cold, k.Snapshot = cold.boots[i], cold.costs[i], one.costs[i]
+		k.Cold, k.Snapshot = cold.costs[i], one.costs[i]
 		k.Slow, k.Days, k.Resident, k.RAM = slow(one.slow[i]), one.days[i], one.most[i], cold.rams[i]
 		for _, p := range []*pass{cold, one, two} {
 			if c := p.cells[i]; c.Outcome != results.CellOK && k.Error == "" {
@@ -78,7 +77,7 @@ func (b *Bench) passes(ctx context.Context, r *Report, dir string) error {
 func (b *Bench) newPass(jobs int) *pass {
 	n := len(b.Cells)
 	return &pass{
-		jobs: jobs, cells: make([]results.Cell, n), costs: make([]Cost, n), boots: make([]Cost, n), slow: make([][]Probe, n),
+		jobs: jobs, cells: make([]results.Cell, n), costs: make([]Cost, n), slow: make([][]Probe, n),
 		days: make([]time.Duration, n), most: make([]int64, n), rams: make([]int64, n), began: map[int]time.Time{},
 	}
 }
@@ -125,11 +124,8 @@ func (p *pass) settle() {
 		return
 	}
 	u := p.machine.Usage()
-	cost := Cost{u.CPU, u.Wall}
 	p.costs[p.cell].CPU += u.CPU
-	if p.came == "boot" {
-		p.boots[p.cell] = p.boots[p.cell].add(cost)
-	} else {
+	if p.came != "boot" {
 		p.most[p.cell] = max(p.most[p.cell], u.Resident)
 	}
 	p.machine = nil

@@ -14,7 +14,7 @@ import (
 	"github.com/ctmatrix/ctmatrix/orchestrator/internal/vm"
 )
 
-// benchRepeats is how many bare boots of each kind bench makes unless told.
+// benchRepeats is how many boots of each kind bench makes unless told.
 const benchRepeats = 3
 
 func (a *app) benchCommand() *cobra.Command {
@@ -40,7 +40,7 @@ exit status is 0 whether goals are met or not.`,
 	f := cmd.Flags()
 	f.StringArray("kernel", nil, "kernel to measure, instead of the matrix's (may be given several times)")
 	f.StringArray("probe", nil, "probes to ask, by glob, instead of the matrix's (several times); goals of the whole suite are not judged then")
-	f.IntVar(&repeat, "repeat", benchRepeats, "bare boots of each kind; the cheapest counts")
+	f.IntVar(&repeat, "repeat", benchRepeats, "boots of each kind, bare and to the agent; the cheapest counts")
 	f.BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
 }
