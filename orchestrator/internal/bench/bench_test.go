@@ -159,3 +159,13 @@ func TestPowerOffIsAProgram(t *testing.T) {
 		t.Errorf("%+v, %+v", f.FileHeader, p.ProgHeader)
 	}
 }
+
+// A bench that was interrupted says what it had not come to.
+func TestUnmeasured(t *testing.T) {
+	for _, f := range append(Matrix{Kernels: 4}.Figures(true), Kernel{Whole: true, Bare: Cost{1, 1}, ImageKept: 1, ImageBuilt: 1, Days: 1}.Figures()...) {
+		known := f.Name == "bare boot" || f.Name == "five days" || strings.HasPrefix(f.Name, "initramfs, ")
+		if is := f.Value != unmeasured; is != known || f.Verdict == NotMet || !known && f.Verdict == Met {
+			t.Errorf("%+v", f)
+		}
+	}
+}

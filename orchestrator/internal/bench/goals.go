@@ -56,13 +56,26 @@ func plain(name, format string, args ...any) Figure {
 func toBare(name string, c, bare Cost, goal float64, judged bool) Figure {
 	r := ratio(c, bare)
 	return Figure{
-		Name: name, Value: fmt.Sprintf("%s, %.2f × bare", c, r), Goal: fmt.Sprintf("≤ %.1f ×", goal),
+		Name: name, Value: timesBare(c, bare), Goal: fmt.Sprintf("≤ %.1f ×", goal),
 		Verdict: judge(judged && r > 0, r <= goal),
 	}
 }
 
+func timesBare(c, bare Cost) string {
+	if r := ratio(c, bare); r > 0 {
+		return fmt.Sprintf("%s, %.2f × bare", c, r)
+	}
+	return c.String()
+}
+
+// unmeasured stands where a bench ended before it came to a figure.
+const unmeasured = "not measured"
+
 // String is a cost for people.
 func (c Cost) String() string {
+	if c == (Cost{}) {
+		return unmeasured
+	}
 	return fmt.Sprintf("%.2f s CPU, %.2f s", c.CPU.Seconds(), c.Wall.Seconds())
 }
 
@@ -70,7 +83,7 @@ func (c Cost) String() string {
 func (k Kernel) Figures() []Figure {
 	f := []Figure{
 		plain("bare boot", "%s", k.Bare),
-		plain("bare boot, guests' arguments", "%s, %.2f × bare", k.BareArgs, ratio(k.BareArgs, k.Bare)),
+		plain("bare boot, guests' arguments", "%s", timesBare(k.BareArgs, k.Bare)),
 		toBare("boot to agent ready", k.Boot, k.Bare, bootGoal, true),
 		toBare("suite, cold", k.Cold, k.Bare, coldGoal, k.Whole),
 		toBare("suite, from a snapshot", k.Snapshot, k.Bare, snapshotGoal, k.Whole),
@@ -92,23 +105,45 @@ func (k Kernel) Figures() []Figure {
 
 // Figures are those of the matrix, in order. Whole says that every probe was asked.
 func (m Matrix) Figures(whole bool) []Figure {
-	efficiency, pool := "of a single kernel there is none", "of a single kernel there is none"
-	if m.efficiency() > 0 {
+	efficiency, pool := unmeasured, unmeasured
+	switch {
+	case m.Kernels == 1:
+		efficiency, pool = "of a single kernel there is none", "of a single kernel there is none"
+	case m.efficiency() > 0:
 		efficiency, pool = fmt.Sprintf("%.0f %%", 100*m.efficiency()), m.pool().Round(time.Second).String()
 	}
 	return []Figure{
-		plain("jobs 1", "%.2f kernels a minute", m.perMinute(m.One)),
-		plain("jobs 2", "%.2f kernels a minute", m.perMinute(m.Two)),
+		plain("jobs 1", "%s", m.pace(m.One)),
+		plain("jobs 2", "%s", m.pace(m.Two)),
 		plain("parallel efficiency", "%s", efficiency),
 		{Name: fmt.Sprintf("a pool of %d, each booted, guessed", PoolKernels), Value: pool,
 			Goal: "< " + poolGoal.String(), Verdict: judge(whole && m.pool() > 0, m.pool() < poolGoal)},
-		{Name: "a run of what is known", Value: fmt.Sprintf("%.2f s, %d boots", m.Cached.Seconds(), m.Boots), Goal: goalOf(cachedGoal) + ", 0 boots",
+		{Name: "a run of what is known", Value: m.known(), Goal: goalOf(cachedGoal) + ", 0 boots",
 			Verdict: judge(m.Cached > 0, m.Cached < cachedGoal && m.Boots == 0)},
 	}
 }
 
+func (m Matrix) pace(wall time.Duration) string {
+	if wall == 0 {
+		return unmeasured
+	}
+	return fmt.Sprintf("%.2f kernels a minute", m.perMinute(wall))
+}
+
+func (m Matrix) known() string {
+	if m.Cached == 0 {
+		return unmeasured
+	}
+	return fmt.Sprintf("%.2f s, %d boots", m.Cached.Seconds(), m.Boots)
+}
+
 func goalOf(d time.Duration) string { return fmt.Sprintf("< %g s", d.Seconds()) }
 
-func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+func mebibytes(n int64) string {
+	if n == 0 {
+		return unmeasured
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
 
 func millis(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d.Microseconds())/1000) }

@@ -34,7 +34,8 @@ type Bench struct {
 
 // Run measures. It works in a directory of its own, which is gone afterwards: no
 // guest, image or result of before is used, and none is left. An error is one of
-// the bench; what was wrong with a kernel is in the report.
+// the bench; what was wrong with a kernel is in the report. With an error, too, the
+// report, if it is not nil, has what was measured until then.
 func (b *Bench) Run(ctx context.Context) (r *Report, err error) {
 	dir, err := os.MkdirTemp("", "ctmatrix-bench-")
 	if err != nil {
@@ -50,7 +51,7 @@ func (b *Bench) Run(ctx context.Context) (r *Report, err error) {
 		b.Say("boots of " + c.Kernel.Upstream)
 		k, err := b.boots(ctx, c, filepath.Join(dir, "layers"))
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.Kernel.Exact(), err)
+			return r, fmt.Errorf("%s: %w", c.Kernel.Exact(), err)
 		}
 		r.Kernels = append(r.Kernels, *k)
 	}

@@ -43,35 +43,48 @@ func (b *Bench) passes(ctx context.Context, r *Report, dir string) error {
 	if err := b.run(ctx, cold, dir, nil); err != nil {
 		return err
 	}
+	r.Matrix.Cold = cold.wall
+	for i := range r.Kernels {
+		k := &r.Kernels[i]
+		k.Cold, k.RAM = cold.costs[i], cold.rams[i]
+	}
+	r.failed(cold)
 	b.Say("suites, from snapshots")
 	one := b.newPass(1)
 	if err := b.run(ctx, one, dir, nil); err != nil {
 		return err
 	}
+	r.Matrix.One = one.wall
+	for i := range r.Kernels {
+		k := &r.Kernels[i]
+		k.Snapshot, k.Slow, k.Days, k.Resident = one.costs[i], slow(one.slow[i]), one.days[i], one.most[i]
+	}
+	r.failed(one)
 	cells := sched.OpenCells(dir)
 	b.Say("suites, two at a time")
 	two := b.newPass(2)
 	if err := b.run(ctx, two, dir, cells); err != nil {
 		return err
 	}
+	r.Matrix.Two = two.wall
+	r.failed(two)
 	b.Say("a run of what is known")
 	known := b.newPass(2)
 	if err := b.run(ctx, known, dir, cells); err != nil {
 		return err
 	}
-	r.Matrix.Cold, r.Matrix.One, r.Matrix.Two = cold.wall, one.wall, two.wall
 	r.Matrix.Cached, r.Matrix.Boots = known.wall, known.qemus
+	return nil
+}
+
+// failed takes down what went wrong in a pass with kernels of which nothing was wrong
+// before.
+func (r *Report) failed(p *pass) {
 	for i := range r.Kernels {
-		k := &r.Kernels[i]
-		k.Cold, k.Snapshot = cold.costs[i], one.costs[i]
-		k.Slow, k.Days, k.Resident, k.RAM = slow(one.slow[i]), one.days[i], one.most[i], cold.rams[i]
-		for _, p := range []*pass{cold, one, two} {
-			if c := p.cells[i]; c.Outcome != results.CellOK && k.Error == "" {
-				k.Error = fmt.Sprintf("%s: %s", c.Outcome, c.Reason)
-			}
+		if c := p.cells[i]; c.Outcome != results.CellOK && r.Kernels[i].Error == "" {
+			r.Kernels[i].Error = fmt.Sprintf("%s: %s", c.Outcome, c.Reason)
 		}
 	}
-	return nil
 }
 
 func (b *Bench) newPass(jobs int) *pass {

@@ -22,7 +22,9 @@ func (r *Report) Text(w io.Writer) error {
 			p.line("  %s", observe.Escape(k.Error))
 		}
 		p.figures(k.Figures())
-		p.line("  slowest of %d probes", k.Probes)
+		if len(k.Slow) > 0 {
+			p.line("  slowest of %d probes", k.Probes)
+		}
 		for _, s := range k.Slow {
 			p.line("    %-32s  %s%s", s.Name, s.Cost, with(s.First, ", the restore in it"))
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -59,13 +60,14 @@ func (a *app) bench(cmd *cobra.Command, repeat int, asJSON bool) error {
 	}
 	b.Repeat = repeat
 	report, err := b.Run(cmd.Context())
-	if err != nil {
+	if report == nil || len(report.Kernels) == 0 {
 		return err
 	}
+	write := report.Text
 	if asJSON {
-		return report.JSON(a.stdout)
+		write = report.JSON
 	}
-	return report.Text(a.stdout)
+	return cmp.Or(err, write(a.stdout))
 }
 
 // benchOf is a bench of the matrix's kernels, on the guests of its first variant.
