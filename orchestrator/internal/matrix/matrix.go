@@ -348,7 +348,8 @@ type Host struct {
 // overheadMB is what QEMU may take beside the memory of its guest: 64 MiB for
 // translated code (see translations in package vm), some 25 of its own, and 22 of
 // programs and libraries, which guests share. A guest of 256M that ran the whole suite
-// took 235 MiB restored with it (6.1).
+// took 227 MiB restored with it (6.1). With 192M it took 213, and five probes ran out of
+// memory; with 128M the initramfs did not fit.
 const overheadMB = 128
 
 // JobCount is how many guests run at a time: with "auto" as many as there are

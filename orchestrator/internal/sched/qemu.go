@@ -100,6 +100,13 @@ func (q *QEMU) saves(g matrix.Guest) bool {
 }
 
 // defaultMachine is the one that "auto" stands for.
+//
+// A microvm without ACPI boots 6.1 to init in 2.1 s of CPU, where q35 takes 3.2: it has
+// less firmware, and no local timer, which the kernel spends a third of a boot to
+// measure. But the timer that is left then can be set for 27 ms at most
+// (clockevent_i8253_init), and there is no PCI for the channel; with ACPI and PCI a
+// microvm takes as long as a q35. One without SATA, SMBus and SMM, other firmware
+// (qboot) and pc save 0.1 to 0.4 s of 3.7, which is less than two boots differ by.
 const defaultMachine = "q35"
 
 // Describe implements Booter. It fails where no guest could be started.
