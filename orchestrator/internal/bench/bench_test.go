@@ -147,6 +147,10 @@ func TestGoals(t *testing.T) {
 			t.Errorf("of a part, %s: %q, want %q", name, got, want)
 		}
 	}
+	k.Resident = residentGoal
+	if got := verdict("guest, resident"); got != Unjudged {
+		t.Errorf("of a part, within the goal: %q", got)
+	}
 }
 
 func TestPowerOffIsAProgram(t *testing.T) {

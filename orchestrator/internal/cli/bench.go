@@ -60,6 +60,10 @@ func (a *app) bench(cmd *cobra.Command, repeat int, asJSON bool) error {
 	}
 	b.Repeat = repeat
 	report, err := b.Run(cmd.Context())
+	if cmd.Context().Err() != nil {
+		a.warn("interrupted: what had been measured by then is told")
+		err = exit{ExitFailed}
+	}
 	if report == nil || len(report.Kernels) == 0 {
 		return err
 	}
