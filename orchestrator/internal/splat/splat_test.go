@@ -141,3 +141,21 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+// The interrupt that says where a guest hangs may come within the tick's, which has
+// nothing to do with it; a timer that hangs is another matter.
+func TestFingerprintOfAHangInATick(t *testing.T) {
+	const irq = " asm_sysvec_apic_timer_interrupt+0x16/0x20"
+	below := []string{" </IRQ>", " <TASK>", irq, "RIP: 0010:nft_redir_module_init+0xa/0xff0 [nft_redir]", " do_one_initcall+0x44/0x310"}
+	tick := []string{" read_tsc+0x9/0x20", " ktime_get_update_offsets_now+0x44/0x110", " hrtimer_interrupt+0x9a/0x220", " __sysvec_apic_timer_interrupt+0x5c/0x110", " sysvec_apic_timer_interrupt+0x69/0x90"}
+	timer := []string{" nft_flow_timer+0x10/0x20", " __hrtimer_run_queues+0x10f/0x2b0", " hrtimer_interrupt+0xf2/0x220"}
+	for _, c := range []struct {
+		in   []string
+		want string
+	}{{tick, "nft_redir_module_init ← do_one_initcall"}, {timer, "nft_flow_timer ← nft_redir_module_init ← do_one_initcall"}} {
+		s := Splat{Lines: append(append([]string{"Kernel panic - not syncing: NMI: Not continuing", " <IRQ>"}, c.in...), below...)}
+		if got := s.Fingerprint(); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
