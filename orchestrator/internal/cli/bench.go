@@ -60,11 +60,16 @@ func (a *app) bench(cmd *cobra.Command, repeat int, asJSON bool) error {
 	}
 	b.Repeat = repeat
 	report, err := b.Run(cmd.Context())
+	nothing := report == nil || len(report.Kernels) == 0
 	if cmd.Context().Err() != nil {
-		a.warn("interrupted: what had been measured by then is told")
+		told := "what had been measured by then is told"
+		if nothing {
+			told = "nothing had been measured by then"
+		}
+		a.warn("interrupted: " + told)
 		err = exit{ExitFailed}
 	}
-	if report == nil || len(report.Kernels) == 0 {
+	if nothing {
 		return err
 	}
 	write := report.Text
